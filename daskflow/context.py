@@ -1,0 +1,36 @@
+"""What the current thread is doing: building a graph, running a task, or neither.
+
+A call of an entity means one of three things, and this is how it knows which. The state is the thread's own;
+a thread that a user's task starts is outside, like a plain program.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from daskflow.entity import Entity
+    from daskflow.graph import Builder
+
+
+class State(threading.local):
+    """The state of one thread.
+
+    Attributes
+    ----------
+    builder
+        The graph being built by a workflow's or dynamic's body, if one is.
+    executing
+        The address of what an executor runs in this thread, if one does; a callable, since it is needed only in errors.
+    """
+
+    builder: Builder | None = None
+    executing: Callable[[], str] | None = None
+
+
+state = State()
+
+#: How an entity called in plain Python is run. Set by :mod:`daskflow.execute`, which is above the entities.
+run_in_process: Callable[[Entity[..., Any], dict[str, Any]], Any]

@@ -1,0 +1,71 @@
+"""``@dynamic``: a body that runs with its inputs' values and builds the graph that gives its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, overload
+
+from daskflow import context
+from daskflow.entity import DYNAMIC, P, R_co
+from daskflow.graph import Builder, Graph
+from daskflow.task import Task
+
+
+class Dynamic(Task[P, R_co]):
+    """A function whose calls become a graph at run time. Made by :func:`dynamic`."""
+
+    kind = DYNAMIC
+    kind_name = "dynamic"
+
+    def build(self, inputs: dict[str, Any]) -> Graph:
+        """Run the body and return the graph that it made."""
+        builder = Builder(self.name)
+        outer, context.state.builder = context.state.builder, builder
+        try:
+            returned = self.fn(**inputs)
+        finally:
+            context.state.builder = outer
+        return builder.finish(returned, self.interface.outputs)
+
+
+@overload
+def dynamic(fn: Callable[P, R_co], /) -> Dynamic[P, R_co]: ...
+@overload
+def dynamic(
+    *,
+    cache: bool = ...,
+    cache_version: str = ...,
+    cache_serialize: bool = ...,
+    cache_ignore_input_vars: tuple[str, ...] = ...,
+) -> Callable[[Callable[P, R_co]], Dynamic[P, R_co]]: ...
+def dynamic(fn: Any = None, /, **options: Any) -> Any:
+    """Make a dynamic of a typed function.
+
+    Its inputs are values, so the body may loop over and branch on them; what it calls are nodes, and their
+    results are promises. It may return promises, values, and containers of both. The body must be safe to run twice.
+
+    Parameters
+    ----------
+    cache, cache_version, cache_serialize, cache_ignore_input_vars
+        As for :func:`~daskflow.task.task`; what is cached is the result of the whole subtree.
+
+    Raises
+    ------
+    DefinitionError, OptionError
+        As for :func:`~daskflow.task.task`.
+
+    Examples
+    --------
+    >>> from daskflow import task
+    >>> @task
+    ... def double(a: int) -> int:
+    ...     return 2 * a
+    >>> @dynamic
+    ... def doubles(n: int) -> list[int]:
+    ...     return [double(a=i) for i in range(n)]
+    >>> doubles(n=3)
+    [0, 2, 4]
+    """
+    if fn is not None:
+        return Dynamic(fn, options)
+    return lambda function: Dynamic(function, options)

@@ -1,0 +1,90 @@
+"""What every entity has in common: a name, an interface, and the three meanings of a call."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from daskflow import context
+from daskflow.errors import DefinitionError, NestingError
+from daskflow.interface import Interface
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+#: What an executor does with a node, by kind of entity.
+TASK, WORKFLOW, DYNAMIC, MAP, LAUNCH_PLAN = range(5)
+
+
+class Entity(Generic[P, R_co]):
+    """Something that can be called: base of tasks, workflows, dynamics, maps and launch plans.
+
+    Attributes
+    ----------
+    name : str
+        The full name: module and qualified name of what the user wrote.
+    short_name : str
+        The last part of it, as used in addresses.
+    interface : Interface
+        Its typed inputs and outputs.
+    kind : int
+        One of the constants of this module.
+    """
+
+    kind: int
+    kind_name: str
+    name: str
+    short_name: str
+    interface: Interface
+    #: The digest of the shipment that brought the entity to this process, and its number there. An entity of
+    #: this process' own has none, and travels whole.
+    shipment: tuple[str, int] | None = None
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Run the entity; inside a workflow's or dynamic's body, record a call and return its promise."""
+        bound = self.interface.bind(args, kwargs)
+        state = context.state
+        if state.builder is not None:
+            return cast("R_co", state.builder.add(self, bound))
+        if state.executing is not None:
+            raise NestingError(
+                f"{self.kind_name} {self.name} was called inside the running task {state.executing()}: "
+                f"a task's body is plain Python. Make the caller a @dynamic, {self._plain_way_out()}"
+            )
+        return cast("R_co", context.run_in_process(self, bound))
+
+    def _plain_way_out(self) -> str:
+        return "or call plain functions there"
+
+    def prepare(self) -> None:
+        """Build what can be built before a run, so that mistakes show before anything starts."""
+
+    def __repr__(self) -> str:
+        return f"<{self.kind_name} {self.name}>"
+
+
+class FunctionEntity(Entity[P, R_co]):
+    """An entity made from a user's function.
+
+    Attributes
+    ----------
+    fn
+        The function itself.
+    """
+
+    def __init__(self, fn: Any) -> None:
+        if isinstance(fn, Entity):
+            raise DefinitionError(f"{fn!r} is an entity already; decorate a function with @{self.kind_name}")
+        if not callable(fn) or not hasattr(fn, "__qualname__"):
+            raise DefinitionError(f"@{self.kind_name} decorates a function, not {fn!r}")
+        self.fn = fn
+        self.name = f"{fn.__module__}.{fn.__qualname__}".replace(".<locals>", "")
+        self.short_name = fn.__name__
+        self.interface = Interface.of(fn, self.name)
+        self.__doc__ = fn.__doc__
+        self.__name__ = fn.__name__
+        self.__qualname__ = fn.__qualname__
+        self.__module__ = fn.__module__
+        self.__wrapped__ = fn
+
+    def _plain_way_out(self) -> str:
+        return f"or call the plain function, {self.short_name}.fn(...)"
