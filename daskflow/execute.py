@@ -42,13 +42,14 @@ class Execution:
         Set by others, to stop before the next node.
     """
 
-    def __init__(self, frame: Frame, spill: Callable[[Execution], None] | None = None) -> None:
+    def __init__(self, frame: Frame, spill: Callable[[Execution], None] | None = None, *, eager: bool = False) -> None:
         self.frame: Frame | None = frame
         self.current: tuple[Frame, int] = (frame, -1)
         self.lock = threading.Lock() if spill is not None else None
         self.wants_spill = False
         self.cancelled: BaseException | None = None
         self._spill = spill
+        self._eager = eager
 
     def run(self) -> Any:
         """Execute; return the lowest frame's result, or :data:`STUCK`.
@@ -208,6 +209,13 @@ def enter_static(entity: Any, inputs: dict[str, Any]) -> tuple[Any, list[Any]]:
     return entity.graph, [inputs[name] for name in entity.interface.parameters]
 
 
+def top_level(entity: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return what a run of an entity executes: of a launch plan its workflow, since the run itself is what the plan launches."""
+    if entity.kind == LAUNCH_PLAN:
+        return entity.workflow, {**inputs, **entity.fixed_inputs}
+    return entity, inputs
+
+
 def node_address(frame: Frame, slot: int) -> str:
     """Return the address of a node, without the run; of the frame itself where `slot` is negative."""
     scope = frame.scope
@@ -222,6 +230,7 @@ def run_in_process(entity: Entity[..., Any], bound: dict[str, Any]) -> Any:
     """Run an entity here and now: the same engine, with no cluster behind it."""
     inputs = entity.interface.check_inputs(bound)
     entity.prepare()
+    entity, inputs = top_level(entity, inputs)
     scope = Scope.of_run("local", None)
     try:
         return Execution(root_frame(entity, inputs, scope)).run()

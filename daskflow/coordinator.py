@@ -1,0 +1,342 @@
+"""The coordinator: carries events of clients, workers and Dask into the ledger, and its instructions out to Dask.
+
+It lives in the scheduler process, on its event loop. Nothing here decides; and nothing that goes wrong here may pass for
+success: a fault fails the run that it concerns, and is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from daskflow.admission import Pool
+from daskflow.dask_tasks import DaskTasks
+from daskflow.ledger import Crash, Create, Ended, Free, Ledger, LedgerError, Lift, Run, Spec
+from daskflow.payload import Payload
+from daskflow.versions import versions
+
+if TYPE_CHECKING:
+    from distributed.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
+
+#: How many units are let in for each thread of the cluster: a worker that ends one finds the next there already.
+_PER_THREAD = 1.25
+
+
+class _RunInfo:
+    """What the ledger need not know of a run."""
+
+    __slots__ = ("digest", "ended", "name", "options")
+
+    def __init__(self, digest: str, options: dict[str, Any], name: str) -> None:
+        self.digest = digest
+        self.options = options
+        self.name = name
+        self.ended = asyncio.Event()
+
+
+class Coordinator:
+    """All runs of one Dask scheduler.
+
+    Parameters
+    ----------
+    scheduler
+        The scheduler that it is part of.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.tasks = DaskTasks(scheduler)
+        self.ledger = Ledger()
+        self.faults = 0
+        self._info: dict[str, _RunInfo] = {}
+        self._code: dict[str, bytes] = {}
+        self._listeners: set[str] = set()
+        self._hungry = True
+        self._scheduled = False
+        self._handlers: dict[str, Callable[..., Any]] = {
+            "daskflow_versions": self.versions,
+            "daskflow_submit": self.submit,
+            "daskflow_wait": self.wait,
+            "daskflow_cancel": self.cancel,
+            "daskflow_retire": self.retire,
+            "daskflow_code": self.code,
+            "daskflow_state": self.state,
+        }
+        self._stream_handlers: dict[str, Callable[..., None]] = {
+            "daskflow-hello": self._on_hello,
+            "daskflow-spill": self._on_spill,
+            "daskflow-tail": self._on_tail,
+            "daskflow-fail": self._on_fail,
+        }
+
+    def start(self) -> None:
+        """Take up work.
+
+        Raises
+        ------
+        RuntimeError
+            When Dask is configured to give up tasks that wait for a worker, as ours may.
+        """
+        if self.scheduler.no_workers_timeout is not None:
+            raise RuntimeError(
+                "daskflow cannot work while distributed.scheduler.no-workers-timeout is set: "
+                "Dask would fail units that wait for their turn; unset it"
+            )
+        self.scheduler.handlers.update(self._handlers)
+        self.scheduler.stream_handlers.update(self._stream_handlers)
+        self.workers_changed()
+
+    # ------------------------------------------------------------ what clients ask
+
+    async def versions(self) -> dict[str, str]:
+        """Return the versions here."""
+        return versions()
+
+    async def submit(
+        self,
+        run: str,
+        spec: tuple[Any, ...],
+        client: str,
+        digest: str,
+        code: bytes,
+        options: dict[str, Any],
+        name: str,
+    ) -> None:
+        """Begin a run."""
+        self._code[digest] = code
+        self._info[run] = _RunInfo(digest, options, name)
+        try:
+            self.ledger.submit(run, _spec(spec), client)
+        except LedgerError:
+            del self._info[run]
+            raise
+        self.flush_soon()
+
+    async def wait(self, run: str) -> dict[str, Any]:
+        """Return what became of a run, once it has ended."""
+        info = self._info.get(run)
+        if info is None:
+            return {"status": None}
+        await info.ended.wait()
+        return self._outcome(run)
+
+    async def cancel(self, run: str) -> None:
+        """Cancel a run."""
+        self.ledger.cancel(run)
+        self.flush()
+
+    async def retire(self, run: str) -> None:
+        """Forget a run."""
+        self._retire(run)
+
+    async def code(self, digest: str) -> bytes | None:
+        """Return a shipment."""
+        return self._code.get(digest)
+
+    async def state(self) -> dict[str, Any]:
+        """Return how much there is of everything."""
+        admission = self.ledger.admission
+        return {
+            "runs": {run.id: run.status.value for run in self.ledger.runs.values()},
+            "units": len(self.ledger.units),
+            "running": admission.n_running,
+            "waiting": admission.n_waiting,
+            "pools": 0 if admission.is_empty() else 1,
+            "shipments": len(self._code),
+            "faults": self.faults,
+        }
+
+    def _outcome(self, run: str) -> dict[str, Any]:
+        record = self.ledger.runs.get(run)
+        if record is None:
+            return {"status": None}
+        failure = record.failure
+        return {
+            "status": record.status.value,
+            "key": record.result,
+            "nbytes": self.tasks.nbytes(record.result) if record.result else 0,
+            "failure": _crash(failure) if isinstance(failure, Crash) else failure,
+        }
+
+    def _retire(self, run: str) -> None:
+        self.ledger.retire(run)
+        self.flush()
+        self.tasks.forget_run(run)
+        info = self._info.pop(run, None)
+        if info is None:
+            return
+        info.ended.set()
+        if all(other.digest != info.digest for other in self._info.values()):
+            self._code.pop(info.digest, None)
+
+    # ------------------------------------------------------------ what units say
+
+    def _on_hello(self, worker: str, **_: Any) -> None:
+        self._listeners.add(worker)
+        self._tell(worker)
+
+    def _on_spill(self, worker: str, key: str, units: list[Any], holds: list[Any]) -> None:
+        if self.tasks.is_on(key, worker):
+            self._guarded(key, lambda: self.ledger.spill(key, map(_spec, units), filter(None, map(_pool, holds))))
+
+    def _on_tail(self, worker: str, key: str, units: list[Any], output: str) -> None:
+        if self.tasks.is_on(key, worker):
+            self._guarded(key, lambda: self.ledger.tail(key, map(_spec, units), output))
+
+    def _on_fail(self, worker: str, key: str, failure: list[Any]) -> None:
+        if self.tasks.is_on(key, worker):
+            self._guarded(key, lambda: self.ledger.fail(key, {"failure": failure}))
+
+    def _guarded(self, key: str, action: Callable[[], None]) -> None:
+        """Do something for a unit; a fault of ours fails its run."""
+        try:
+            action()
+        except Exception as error:
+            self._fault(key, error)
+        self.flush_soon()
+
+    def _fault(self, key: str, error: Exception) -> None:
+        self.faults += 1
+        logger.exception("daskflow: a fault at unit %s", key)
+        unit = self.ledger.units.get(key)
+        if unit is not None:
+            self.ledger.fail_run(unit.run.id, {"fault": f"{type(error).__name__}: {error}"})
+
+    # ------------------------------------------------------------ what Dask says
+
+    def transition(self, key: Any, finish: str) -> None:
+        """Follow a task of Dask's; most are none of ours."""
+        if key not in self.ledger.units:
+            return
+        try:
+            self._follow(key, finish)
+        except Exception as error:
+            self._fault(key, error)
+        self.flush_soon()
+
+    def _follow(self, key: str, finish: str) -> None:
+        if finish == "memory":
+            payload = self.tasks.payload(key)
+            if payload is not None:
+                payload.may_spill = False
+            self.ledger.done(key)
+        elif finish == "erred":
+            self._erred(key)
+        elif finish == "forgotten":
+            self.tasks.forgotten(key)
+            self.ledger.forgotten(key)
+        elif finish == "no-worker":
+            if self.tasks.is_held_back(key):
+                self.ledger.ready(key)
+        elif finish == "released" or (finish == "waiting" and self.tasks.waits_for_data(key)):
+            self._unready(key)
+
+    def _unready(self, key: str) -> None:
+        if self.ledger.unready(key, self.tasks.death(key)):
+            self.tasks.hold_back(key)
+
+    def _erred(self, key: str) -> None:
+        # Units catch everything that users' code raises: what reaches Dask is that a unit could not be run at all.
+        unit = self.ledger.units.get(key)
+        if unit is not None:
+            self.ledger.fail_run(unit.run.id, {"erred": self.tasks.error(key), "key": key})
+
+    def workers_changed(self, gone: str | None = None) -> None:
+        """Fit what may run to the workers that there are."""
+        if gone is not None:
+            self._listeners.discard(gone)
+        self.ledger.admission.capacity = int(self.tasks.total_threads * _PER_THREAD + 0.999)
+        self.flush_soon()
+
+    def client_gone(self, client: str) -> None:
+        """Cancel and forget the runs of a client that is no more."""
+        for run in [run for run in self.ledger.runs.values() if run.owner == client]:
+            self._retire(run.id)
+
+    def restarted(self) -> None:
+        """Fail everything: Dask has dropped all tasks."""
+        for run in list(self.ledger.living()):
+            self.ledger.fail_run(run.id, {"fault": "the Dask cluster was restarted during the run"})
+        self.flush_soon()
+
+    # ------------------------------------------------------------ instructions
+
+    def flush_soon(self) -> None:
+        """Carry out instructions at the end of this turn of the event loop, those of many events together."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Carry out the ledger's instructions."""
+        self._scheduled = False
+        # Carrying out makes Dask report transitions, and those may give new instructions.
+        while instructions := self.ledger.take():
+            try:
+                self._carry_out(instructions)
+            except Exception:
+                self.faults += 1
+                logger.exception("daskflow: a fault while instructing Dask")
+                for run in list(self.ledger.living()):
+                    self.ledger.fail_run(run.id, {"fault": "an internal error in the scheduler; its log has the details"})
+        self._broadcast()
+
+    def _carry_out(self, instructions: list[Any]) -> None:
+        created: list[str] = []
+        lifted: list[str] = []
+        freed: dict[str, list[str]] = defaultdict(list)
+        for one in instructions:
+            if isinstance(one, Create):
+                created.append(self._create(one))
+            elif isinstance(one, Lift):
+                lifted.append(one.key)
+            elif isinstance(one, Free):
+                freed[one.run].append(one.key)
+            elif isinstance(one, Ended) and one.run in self._info:
+                self._info[one.run].ended.set()
+        self.tasks.start(created)
+        self.tasks.lift(lifted)
+        for run, keys in freed.items():
+            self.tasks.free(keys, run)
+
+    def _create(self, one: Create) -> str:
+        names = tuple(name for name, _ in one.deps)
+        payload = Payload(one.key, one.run, one.payload, names, self._info[one.run].options, self.tasks.total_threads)
+        return self.tasks.create(payload, [key for _, key in one.deps], one.depth)
+
+    def _broadcast(self) -> None:
+        """Tell workers when the cluster begins, or ceases, to have threads with nothing to do."""
+        hungry = self.ledger.admission.n_running < self.tasks.total_threads
+        if hungry != self._hungry:
+            self._hungry = hungry
+            for worker in self._listeners:
+                self._tell(worker)
+
+    def _tell(self, worker: str) -> None:
+        if worker in self.scheduler.stream_comms:
+            self.scheduler.worker_send(worker, {"op": "daskflow-hungry", "hungry": self._hungry})
+
+
+def _pool(chain: list[Any]) -> Pool | None:
+    """Rebuild a pool from the ids and limits of its chain, innermost first."""
+    pool: Pool | None = None
+    for id, limit in reversed(chain):
+        pool = Pool(id, limit, pool)
+    return pool
+
+
+def _spec(record: Any) -> Spec:
+    key, payload, deps, chain, depth = record
+    return Spec(key, payload, tuple(deps), _pool(chain), depth)
+
+
+def _crash(crash: Crash) -> dict[str, Any]:
+    return {"crash": f"{crash.deaths} workers died while they executed {crash.key}"}
+
+
+__all__ = ["Coordinator", "Run"]

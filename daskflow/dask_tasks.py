@@ -1,0 +1,154 @@
+"""The one module that rests on private parts of Dask's scheduler: tasks that are made, held back, let go and freed by us."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from dask._task_spec import Task, TaskRef
+
+from daskflow.payload import Payload
+from daskflow.unit import run_unit
+
+if TYPE_CHECKING:
+    from distributed.scheduler import Scheduler, TaskState
+
+#: The address of no worker: a task restricted to it is ready and cannot start.
+NOWHERE = "daskflow://held-back"
+
+
+def client_name(run: str) -> str:
+    """Return the name of the client in whose name a run's tasks are wanted."""
+    return f"daskflow-{run}"
+
+
+class DaskTasks:
+    """The tasks of our units in a Dask scheduler.
+
+    Parameters
+    ----------
+    scheduler
+        Dask's scheduler; all calls come from its event loop.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self._count = 0
+
+    @property
+    def total_threads(self) -> int:
+        """How many threads the workers have together."""
+        return int(self.scheduler.total_nthreads)
+
+    def create(self, payload: Payload, deps: Iterable[str], depth: int) -> str:
+        """Make a task whose dependencies exist; return its key, for :meth:`start`.
+
+        Raises
+        ------
+        KeyError
+            When the scheduler does not know a dependency.
+        """
+        tasks = self.scheduler.tasks
+        sources = [tasks[key] for key in deps]
+        spec = Task(payload.key, run_unit, payload, *(TaskRef(one.key) for one in sources))
+        task = self.scheduler.new_task(payload.key, spec, "released")
+        for source in sources:
+            task.add_dependency(source)
+        self._count += 1
+        task.priority = (0, -depth, self._count)
+        self.scheduler.client_desires_keys([payload.key], client_name(payload.run))
+        spans: Any = self.scheduler.extensions.get("spans")
+        if spans is not None:
+            # Dask's heartbeats rely on each task's being in a span.
+            spans.observe_tasks([task], code=(), span_metadata={})
+        return payload.key
+
+    def forgotten(self, key: str) -> None:
+        """Drop what Dask would keep of a task that it forgets: its span holds on to the task's group for ever."""
+        task = self.scheduler.tasks.get(key)
+        spans: Any = self.scheduler.extensions.get("spans")
+        span = spans.spans.get(task.group.span_id) if spans is not None and task is not None else None
+        if span is not None:
+            span.groups.discard(task.group)  # type: ignore[union-attr]
+
+    def start(self, keys: Iterable[str]) -> None:
+        """Let tasks that were just made start."""
+        self._transitions(dict.fromkeys(keys, "waiting"), "start")
+
+    def lift(self, keys: Iterable[str]) -> None:
+        """Let tasks that were held back start."""
+        ready = {}
+        for key in keys:
+            task = self.scheduler.tasks.get(key)
+            if task is not None:
+                task.worker_restrictions = None
+                if task.state == "no-worker":
+                    ready[key] = "processing"
+        self._transitions(ready, "lift")
+
+    def hold_back(self, key: str) -> None:
+        """Keep a task that is not processing from starting when it becomes ready."""
+        task = self.scheduler.tasks.get(key)
+        if task is not None:
+            task.worker_restrictions = {NOWHERE}
+
+    def is_held_back(self, key: str) -> bool:
+        """Tell whether the task is held back by us."""
+        task = self.scheduler.tasks.get(key)
+        return task is not None and task.worker_restrictions == {NOWHERE}
+
+    def free(self, keys: Iterable[str], run: str) -> None:
+        """Let go of tasks of a run; Dask forgets those that no living result was made from."""
+        client = client_name(run)
+        if client in self.scheduler.clients:
+            self.scheduler.client_releases_keys(list(keys), client, _stimulus("free"))
+
+    def forget_run(self, run: str) -> None:
+        """Let go of all that is left of a run, the client in its name too."""
+        client = client_name(run)
+        state = self.scheduler.clients.get(client)
+        if state is not None:
+            self.free([task.key for task in state.wants_what], run)
+            del self.scheduler.clients[client]
+
+    def payload(self, key: str) -> Payload | None:
+        """Return the payload of a task of ours."""
+        task = self.scheduler.tasks.get(key)
+        spec: Any = None if task is None else task.run_spec
+        return spec.args[0] if spec is not None and isinstance(spec.args[0], Payload) else None
+
+    def is_on(self, key: str, worker: str) -> bool:
+        """Tell whether the task is assigned to the worker of that address."""
+        task = self.scheduler.tasks.get(key)
+        return task is not None and task.processing_on is not None and task.processing_on.address == worker
+
+    def waits_for_data(self, key: str) -> bool:
+        """Tell whether the task's dependencies must be computed again first."""
+        task = self.scheduler.tasks.get(key)
+        return task is not None and bool(task.waiting_on)
+
+    def death(self, key: str) -> bool:
+        """Tell whether a worker died under the task since the last call; Dask's own count, which has a budget of its own, begins anew."""
+        task = self.scheduler.tasks.get(key)
+        died = task is not None and task.suspicious > 0
+        if died:
+            task.suspicious = 0  # type: ignore[union-attr]
+        return died
+
+    def nbytes(self, key: str) -> int:
+        """Return the size of a task's result in bytes."""
+        task: TaskState | None = self.scheduler.tasks.get(key)
+        return 0 if task is None else task.get_nbytes()
+
+    def error(self, key: str) -> str:
+        """Return what Dask says of a task that it gave up."""
+        task = self.scheduler.tasks.get(key)
+        return str(task.exception_text) if task is not None and task.exception_text else "no reason given"
+
+    def _transitions(self, recommendations: dict[str, Any], why: str) -> None:
+        if recommendations:
+            self.scheduler.transitions(recommendations, _stimulus(why))  # type: ignore[arg-type]
+
+
+def _stimulus(why: str) -> str:
+    return f"daskflow-{why}"

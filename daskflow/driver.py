@@ -1,0 +1,156 @@
+"""The driver's side of the wire: what a client's event loop asks of the coordinator.
+
+Every failure of the network ends as one of our errors, which names the scheduler's address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import weakref
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from daskflow.errors import ClusterError, RunCancelled, RunFailed, SchedulerLost, VersionMismatch, WorkerCrashed
+from daskflow.ledger import Status
+from daskflow.outcome import Failure
+from daskflow.result import Result
+from daskflow.versions import mismatch, versions
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_ready: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+@asynccontextmanager
+async def _connection(client: Client) -> AsyncIterator[Any]:
+    try:
+        if client.status not in ("running", "connecting", "newly-created"):
+            raise SchedulerLost(f"the client of {_address(client)} is {client.status}; connect a new one")
+        yield client.scheduler
+    except (OSError, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and client.status not in ("closed", "closing"):
+            raise
+        raise SchedulerLost(f"the connection to the scheduler at {_address(client)} broke: {type(error).__name__}: {error}") from error
+
+
+def _address(client: Client) -> str:
+    return str(getattr(client.scheduler, "address", "an unknown address"))
+
+
+async def ensure_ready(client: Client) -> None:
+    """See to it that the scheduler has our plugin, and that all processes have our version.
+
+    Raises
+    ------
+    VersionMismatch
+        When the scheduler or a worker has another version of daskflow or Python, or no daskflow at all.
+    SchedulerLost
+        When the connection breaks.
+    """
+    if client in _ready:
+        return
+    async with _connection(client) as scheduler:
+        await _register(client, scheduler)
+        wrong = mismatch(await scheduler.daskflow_versions())
+        if wrong:
+            raise VersionMismatch(f"the scheduler at {_address(client)} differs from this client: {wrong}; install the same in both")
+        await _check_workers(client)
+    _ready.add(client)
+
+
+async def _register(client: Client, scheduler: Any) -> None:
+    from daskflow_plugins.scheduler import NAME, DaskflowScheduler
+
+    try:
+        await scheduler.register_scheduler_plugin(plugin=pickle.dumps(DaskflowScheduler()), name=NAME, idempotent=True)
+    except ImportError as error:
+        raise VersionMismatch(
+            f"the scheduler at {_address(client)} has no daskflow that fits ({error}); install daskflow {daskflow_version()} there"
+        ) from error
+    except (ValueError, RuntimeError) as error:
+        raise ClusterError(
+            f"the scheduler at {_address(client)} does not take daskflow in ({error}); "
+            "start it with: dask scheduler --preload daskflow_plugins.scheduler"
+        ) from error
+
+
+async def _check_workers(client: Client) -> None:
+    found = await client._run(versions, on_error="return")
+    for address, there in found.items():
+        wrong = f"it answered {there!r}" if isinstance(there, BaseException) else mismatch(there)
+        if wrong:
+            raise VersionMismatch(f"the worker at {address} differs from this client: {wrong}; install daskflow {daskflow_version()} there")
+
+
+def daskflow_version() -> str:
+    """Return the version here."""
+    return versions()["daskflow"]
+
+
+async def submit(client: Client, **message: Any) -> None:
+    """Begin a run."""
+    async with _connection(client) as scheduler:
+        await scheduler.daskflow_submit(client=client.id, **message)
+
+
+async def outcome(client: Client, run: str) -> dict[str, Any]:
+    """Wait until a run has ended; return what became of it."""
+    async with _connection(client) as scheduler:
+        ended: dict[str, Any] = await scheduler.daskflow_wait(run=run)
+    return ended
+
+
+async def fetch(client: Client, key: str) -> Any:
+    """Return the result of a run that has succeeded.
+
+    Raises
+    ------
+    SchedulerLost
+        When the result is lost, and is not there again within a minute.
+    """
+    for pause in (0.0, *[0.1] * 10, *[1.0] * 60):
+        await asyncio.sleep(pause)
+        async with _connection(client) as scheduler:
+            response = await scheduler.gather(keys=[key])
+        if response["status"] == "OK":
+            result: Result = response["data"][key]
+            (value,) = result.values
+            return value
+    raise SchedulerLost(f"the result {key} was lost with the workers that had it, and has not been computed again within a minute")
+
+
+async def cancel(client: Client, run: str) -> None:
+    """Cancel a run."""
+    async with _connection(client) as scheduler:
+        await scheduler.daskflow_cancel(run=run)
+
+
+async def retire(client: Client, run: str) -> None:
+    """Let the scheduler forget a run."""
+    async with _connection(client) as scheduler:
+        await scheduler.daskflow_retire(run=run)
+
+
+def error_of(run: str, ended: Mapping[str, Any]) -> BaseException | None:
+    """Return the exception that tells what became of a run; None where it succeeded."""
+    status = ended["status"]
+    if status == Status.SUCCEEDED:
+        return None
+    if status is None:
+        return SchedulerLost(f"the scheduler does not know run {run}; it was restarted, or the run was forgotten")
+    if status == Status.ABORTED:
+        return RunCancelled(f"run {run} was cancelled")
+    return _failure(run, ended["failure"])
+
+
+def _failure(run: str, failure: Mapping[str, Any]) -> BaseException:
+    if "failure" in failure:
+        return Failure(*failure["failure"]).exception()
+    if "crash" in failure:
+        return WorkerCrashed(f"run {run} failed: {failure['crash']}; look at the workers' logs, for memory above all")
+    if "erred" in failure:
+        return RunFailed(f"run {run} failed: Dask could not run unit {failure['key']}: {failure['erred']}")
+    return RunFailed(f"run {run} failed: {failure['fault']}")

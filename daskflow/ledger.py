@@ -1,0 +1,470 @@
+"""The ledger: every unit of every run, what it waits for, and when it may start. Pure: events in, instructions out.
+
+A unit that spills or tail-calls changes a graph that is being executed. The graph is kept here, and Dask is told of a unit
+only when nothing holds it back any more: its dependencies have their results, and :mod:`daskflow.admission` lets it in.
+So a unit's edges can change freely until it starts, and Dask never has more of our tasks than it can run.
+
+::
+
+    submit, spill, tail              done            forgotten
+        │                             │                  │
+        ▼                             ▼                  ▼
+     WAITING ──► QUEUED ──► RUNNING ──► DONE ──► FREED ──►
+                   ▲           │ └──► TAILED ────────────►
+                   └── LOST ◄──┴────── DONE, FREED          (a worker died; Dask makes it ready again)
+
+A unit is kept while something refers to it: a unit that has yet to read its result, the unit that spilled it, the tail that
+stands for it, the driver that waits for the run. What nobody refers to is freed. Dask keeps the tasks that a living result
+was made from, without their data, and computes them again if a worker is lost; they come back here as LOST, and wait for
+their slots like any other unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from typing import Any, NamedTuple
+
+from daskflow.admission import Admission, Pool
+
+
+class State(Enum):
+    """Where a unit is in its life."""
+
+    WAITING = "waiting"
+    QUEUED = "queued"
+    RUNNING = "running"
+    LOST = "lost"
+    TAILED = "tailed"
+    DONE = "done"
+    FREED = "freed"
+
+
+class Status(str, Enum):
+    """Where a run is in its life."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    ABORTED = "ABORTED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the run will be executed any more."""
+        return self is not Status.RUNNING
+
+
+class Spec(NamedTuple):
+    """What a unit says of another one that is to be executed.
+
+    Attributes
+    ----------
+    key : str
+        Its name; the same work has the same key.
+    payload : bytes
+        What to execute; opaque here.
+    deps : tuple of str
+        The units whose results it reads.
+    pool : Pool or None
+        The innermost limit on it.
+    depth : int
+        Deeper units go first.
+    """
+
+    key: str
+    payload: bytes
+    deps: tuple[str, ...]
+    pool: Pool | None
+    depth: int
+
+
+class Create(NamedTuple):
+    """Give Dask a new task; `deps` pairs the name by which the unit knows a result with the task that has it."""
+
+    key: str
+    run: str
+    payload: bytes
+    deps: tuple[tuple[str, str], ...]
+    depth: int
+
+
+class Lift(NamedTuple):
+    """Let a task that Dask has, and that is ready again, start."""
+
+    key: str
+
+
+class Free(NamedTuple):
+    """Nobody needs the task's result any more."""
+
+    key: str
+    run: str
+
+
+class Ended(NamedTuple):
+    """The run has ended; its tasks, but for one with the result, are free."""
+
+    run: str
+
+
+Instruction = Create | Lift | Free | Ended
+
+
+class Crash(NamedTuple):
+    """Why a run failed: workers died under one of its units."""
+
+    key: str
+    deaths: int
+
+
+class LedgerError(RuntimeError):
+    """A message does not fit what is known: a fault of ours, which fails the run that it concerns."""
+
+
+class Unit:
+    """A unit's record."""
+
+    __slots__ = (
+        "created", "deaths", "depth", "deps", "finished", "key", "missing", "payload", "pins", "pool", "refs", "run", "state", "target", "waiters",
+    )  # fmt: skip
+
+    def __init__(self, run: Run, spec: Spec) -> None:
+        self.run = run
+        self.key = spec.key
+        self.payload = spec.payload
+        self.pool = spec.pool
+        self.depth = spec.depth
+        self.deps: tuple[Unit, ...] = ()
+        self.state = State.WAITING
+        self.missing = 0
+        self.waiters: list[Unit] = []
+        self.refs = 0
+        self.pins: list[Unit] = []
+        self.target: Unit | None = None
+        #: Whether Dask has a task for it.
+        self.created = False
+        #: Whether its task has had its result; Dask sees to it that it is there for whoever reads it.
+        self.finished = False
+        self.deaths = 0
+
+    def last(self) -> Unit:
+        """Return the unit that has, or will have, the result: the end of the tails."""
+        unit = self
+        while unit.target is not None:
+            unit = unit.target
+        return unit
+
+
+class Run:
+    """A top-level run's record.
+
+    Attributes
+    ----------
+    id : str
+        Its id.
+    owner : str
+        The Dask client that submitted it.
+    status : Status
+        Where it is in its life.
+    failure
+        Why it did not succeed; opaque here.
+    result : str
+        Once it has succeeded, the Dask key of its result.
+    """
+
+    __slots__ = ("failure", "id", "owner", "result", "root", "status", "units")
+
+    def __init__(self, id: str, owner: str) -> None:
+        self.id = id
+        self.owner = owner
+        self.status = Status.RUNNING
+        self.failure: Any = None
+        self.result = ""
+        self.root: Unit | None = None
+        self.units: dict[str, Unit] = {}
+
+
+class Ledger:
+    """The units of all runs of a cluster.
+
+    Parameters
+    ----------
+    most_deaths : int
+        How many workers may die under a unit before its run fails.
+
+    Notes
+    -----
+    Methods change the state and append to :attr:`instructions`; the caller takes those with :meth:`take` and carries them out in order.
+    Events that come late, for a unit or run that is no more, are ignored.
+    """
+
+    def __init__(self, most_deaths: int = 5) -> None:
+        self.admission = Admission()
+        self.units: dict[str, Unit] = {}
+        self.runs: dict[str, Run] = {}
+        self.most_deaths = most_deaths
+        self.instructions: list[Instruction] = []
+
+    def take(self) -> list[Instruction]:
+        """Admit what may start; return all instructions since the last call."""
+        for key in self.admission.admit():
+            self._start(self.units[key])
+        taken, self.instructions = self.instructions, []
+        return taken
+
+    # ------------------------------------------------------------ what drivers say
+
+    def submit(self, run_id: str, spec: Spec, owner: str) -> None:
+        """Begin a run.
+
+        Raises
+        ------
+        LedgerError
+            When there is a run of that id, or a unit of that key.
+        """
+        if run_id in self.runs or spec.key in self.units:
+            raise LedgerError(f"run {run_id} exists already")
+        run = self.runs[run_id] = Run(run_id, owner)
+        run.root = self._add(run, spec)
+        run.root.refs += 1
+
+    def cancel(self, run_id: str, failure: Any = None) -> None:
+        """End a run that has not ended; a run that nobody knows is none."""
+        self._end(run_id, Status.ABORTED, failure)
+
+    def fail_run(self, run_id: str, failure: Any) -> None:
+        """Fail a run that has not ended."""
+        self._end(run_id, Status.FAILED, failure)
+
+    def retire(self, run_id: str) -> None:
+        """Forget a run; one that has not ended is cancelled."""
+        self.cancel(run_id)
+        run = self.runs.pop(run_id, None)
+        if run is not None:
+            self._drop_units(run)
+
+    # ------------------------------------------------------------ what units say
+
+    def spill(self, key: str, specs: Iterable[Spec], holds: Iterable[Pool] = ()) -> None:
+        """Add the units that a running unit spilled, which keeps them until it ends.
+
+        Parameters
+        ----------
+        key
+            The unit that spilled.
+        specs
+            What it spilled. What is known already is left as it is.
+        holds
+            The pools in which the unit goes on executing a node, and so counts, whatever the limit.
+        """
+        unit = self._running(key)
+        if unit is None:
+            return
+        for spec in specs:
+            known = self.units.get(spec.key)
+            if known is None or known not in unit.pins:
+                child = known or self._add(unit.run, spec)
+                child.refs += 1
+                unit.pins.append(child)
+        for pool in holds:
+            self.admission.hold(key, pool)
+
+    def tail(self, key: str, specs: Iterable[Spec], output: str) -> None:
+        """End a running unit: its result will be that of the unit `output`."""
+        unit = self._running(key)
+        if unit is None:
+            return
+        for spec in specs:
+            if spec.key not in self.units:
+                self._pin(unit, self._add(unit.run, spec))
+        target = self._find(output)
+        if target.last() is unit:
+            raise LedgerError(f"unit {key} tails to itself")
+        unit.state = State.TAILED
+        unit.target = target
+        target.refs += 1
+        self._settle(unit)
+
+    def fail(self, key: str, failure: Any) -> None:
+        """Fail the run of a running unit."""
+        unit = self._running(key)
+        if unit is not None:
+            self.fail_run(unit.run.id, failure)
+
+    # ------------------------------------------------------------ what Dask says
+
+    def done(self, key: str) -> None:
+        """The task of a unit has its result."""
+        unit = self.units.get(key)
+        if unit is None:
+            return
+        if unit.state is State.TAILED:
+            self._free_task(unit)
+            return
+        unit.finished = True
+        unit.state = State.DONE if unit.refs else State.FREED
+        self._settle(unit)
+
+    def unready(self, key: str, died: bool) -> bool:
+        """The task of a unit is to be computed again; tell whether it must wait to be admitted.
+
+        Parameters
+        ----------
+        key
+            The unit.
+        died
+            Whether a worker died under it.
+        """
+        unit = self.units.get(key)
+        if unit is None:
+            return False
+        if unit.state is State.TAILED:
+            self._free_task(unit)
+            return False
+        unit.deaths += died
+        if unit.deaths > self.most_deaths:
+            self.fail_run(unit.run.id, Crash(key, unit.deaths))
+            return False
+        self.admission.release(key)
+        unit.state = State.LOST
+        return True
+
+    def ready(self, key: str) -> None:
+        """The task of a unit that was lost could be computed again now."""
+        unit = self.units.get(key)
+        if unit is not None and unit.state is State.LOST:
+            self._enqueue(unit)
+
+    def forgotten(self, key: str) -> None:
+        """Dask has forgotten the task of a unit."""
+        unit = self.units.get(key)
+        if unit is None:
+            return
+        unit.created = False
+        if unit.refs == 0:
+            self._delete(unit)
+        elif unit.state is not State.TAILED:
+            self.fail_run(unit.run.id, LedgerError(f"Dask has forgotten the task {key}, which is needed"))
+
+    # ------------------------------------------------------------ within
+
+    def _running(self, key: str) -> Unit | None:
+        unit = self.units.get(key)
+        return unit if unit is not None and unit.state is State.RUNNING else None
+
+    def _find(self, key: str) -> Unit:
+        try:
+            return self.units[key]
+        except KeyError:
+            raise LedgerError(f"unit {key} is not known") from None
+
+    def _add(self, run: Run, spec: Spec) -> Unit:
+        unit = Unit(run, spec)
+        unit.deps = tuple(self._find(key) for key in spec.deps)
+        self.units[spec.key] = run.units[spec.key] = unit
+        for dep in unit.deps:
+            dep.refs += 1
+            source = dep.last()
+            if not source.finished:
+                source.waiters.append(unit)
+                unit.missing += 1
+        if not unit.missing:
+            self._enqueue(unit)
+        return unit
+
+    def _pin(self, unit: Unit, child: Unit) -> None:
+        child.refs += 1
+        unit.pins.append(child)
+
+    def _enqueue(self, unit: Unit) -> None:
+        unit.state = State.QUEUED
+        self.admission.enqueue(unit.key, run=unit.run.id, pool=unit.pool, priority=(-unit.depth,))
+
+    def _start(self, unit: Unit) -> None:
+        unit.state = State.RUNNING
+        if unit.created:
+            self.instructions.append(Lift(unit.key))
+            return
+        unit.created = True
+        deps = tuple((dep.key, dep.last().key) for dep in unit.deps)
+        self.instructions.append(Create(unit.key, unit.run.id, unit.payload, deps, unit.depth))
+        unit.payload = b""
+
+    def _settle(self, unit: Unit) -> None:
+        """A unit has ended: let go of what it held, and tell those that wait."""
+        self.admission.release(unit.key)
+        waiters, unit.waiters = unit.waiters, []
+        last = unit.last()
+        if last.finished:
+            for waiter in waiters:
+                self._arrived(waiter)
+            self._check_root(unit.run)
+        else:
+            last.waiters.extend(waiters)
+        self._unref([*unit.pins, *unit.deps])
+        unit.pins, unit.deps = [], ()
+
+    def _arrived(self, waiter: Unit) -> None:
+        waiter.missing -= 1
+        if not waiter.missing and waiter.state is State.WAITING:
+            self._enqueue(waiter)
+
+    def _check_root(self, run: Run) -> None:
+        assert run.root is not None
+        last = run.root.last()
+        if last.finished and not run.status.ended:
+            run.status = Status.SUCCEEDED
+            run.result = last.key
+            self.instructions.append(Ended(run.id))
+
+    def _unref(self, units: Iterable[Unit]) -> None:
+        left = list(units)
+        while left:
+            unit = left.pop()
+            unit.refs -= 1
+            if unit.refs == 0:
+                left.extend(self._release(unit))
+
+    def _release(self, unit: Unit) -> list[Unit]:
+        """Free a unit that nobody refers to; return those that it referred to."""
+        self.admission.release(unit.key)
+        held = [*unit.pins, *unit.deps]
+        if unit.target is not None:
+            held.append(unit.target)
+        unit.pins, unit.deps = [], ()
+        if unit.state is not State.TAILED:
+            unit.state = State.FREED
+        if unit.created:
+            self._free_task(unit)
+        else:
+            self._delete(unit)
+        return held
+
+    def _free_task(self, unit: Unit) -> None:
+        self.instructions.append(Free(unit.key, unit.run.id))
+
+    def _delete(self, unit: Unit) -> None:
+        self.units.pop(unit.key, None)
+        unit.run.units.pop(unit.key, None)
+
+    def _end(self, run_id: str, status: Status, failure: Any) -> None:
+        run = self.runs.get(run_id)
+        if run is None or run.status.ended:
+            return
+        run.status = status
+        run.failure = failure
+        self._drop_units(run)
+        self.instructions.append(Ended(run_id))
+
+    def _drop_units(self, run: Run) -> None:
+        for unit in list(run.units.values()):
+            self.admission.release(unit.key)
+            if unit.created:
+                self._free_task(unit)
+            self.units.pop(unit.key, None)
+        run.units.clear()
+        run.root = None
+
+    def living(self) -> Iterator[Run]:
+        """Yield the runs that have not ended."""
+        return (run for run in self.runs.values() if not run.status.ended)

@@ -1,0 +1,56 @@
+"""What Dask's scheduler and workers see of a unit: opaque bytes, with a few plain facts beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Payload:
+    """A unit's work, as it travels. The scheduler keeps it and never looks inside.
+
+    Attributes
+    ----------
+    key, run : str
+        The unit's name and its top-level run.
+    data : bytes
+        The frames.
+    names : tuple of str
+        The names by which the frames know the results that the task is given, in order.
+    options : dict
+        The run's options: versions and the spilling policy.
+    threads : int
+        How many threads the cluster had when the unit was let in.
+    may_spill : bool
+        Whether the unit may hand over work. One that is computed again, because its result was lost, may not: the units
+        that it might name are gone.
+    """
+
+    __slots__ = ("data", "key", "may_spill", "names", "options", "run", "threads")
+
+    def __init__(
+        self,
+        key: str,
+        run: str,
+        data: bytes,
+        names: tuple[str, ...],
+        options: dict[str, Any],
+        threads: int = 1,
+        may_spill: bool = True,
+    ) -> None:
+        self.key = key
+        self.run = run
+        self.data = data
+        self.names = names
+        self.options = options
+        self.threads = threads
+        self.may_spill = may_spill
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Payload, (self.key, self.run, self.data, self.names, self.options, self.threads, self.may_spill)
+
+    # Dask logs and shows a task's arguments: a user's values and secrets are none of its business.
+    def __repr__(self) -> str:
+        return f"<unit {self.key} of {self.run}, {len(self.data)} bytes>"
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + len(self.data)

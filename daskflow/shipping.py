@@ -1,0 +1,206 @@
+"""Shipping: how entities, frames and values travel between processes.
+
+A run's code is shipped once: the entity that is run, with all that it reaches, is pickled by value as one *shipment*, which
+the scheduler keeps as opaque bytes under its digest and hands to each worker process that asks. The entities inside are numbered
+in the order in which they were met, so later messages name them by digest and number. What a user wrote in modules of their own
+travels by value too, so workers need not have those modules; what is installed is imported where it arrives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+import site
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import cloudpickle
+
+from daskflow.entity import Entity
+from daskflow.errors import InputError
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+
+
+def _installed_paths() -> tuple[str, ...]:
+    paths = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages(), _PACKAGE}
+    named = {os.path.realpath(path) + os.sep for path in paths if path}
+    # The scripts' directory and the data root hold no modules, but may be above a user's project.
+    return tuple(named - {os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("data", "scripts")})
+
+
+_INSTALLED = _installed_paths()
+_by_value_lock = threading.Lock()
+_seen_modules: dict[str, bool] = {}
+
+
+def is_users(module: ModuleType) -> bool:
+    """Tell whether a module is a user's own file, and not part of Python or of an installed distribution."""
+    name = module.__name__
+    if name not in _seen_modules:
+        path = getattr(module, "__file__", None)
+        _seen_modules[name] = (
+            bool(path) and name != "__main__" and not os.path.realpath(path).startswith(_INSTALLED) and not name.startswith("daskflow")
+        )
+    return _seen_modules[name]
+
+
+@contextmanager
+def _users_modules_by_value() -> Iterator[None]:
+    # The registry of modules is the process' own, and somebody else may be using it as well.
+    with _by_value_lock:
+        known = cloudpickle.list_registry_pickle_by_value()
+        added = [module for name, module in list(sys.modules.items()) if name not in known and _is_module(module) and is_users(module)]
+        for module in added:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
+            for module in added:
+                cloudpickle.unregister_pickle_by_value(module)
+
+
+def _is_module(module: Any) -> bool:
+    return isinstance(module, ModuleType) and module.__name__ in sys.modules
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Pickles entities by name where they have one, by value otherwise."""
+
+    def __init__(
+        self,
+        file: io.BytesIO,
+        buffers: Callable[[pickle.PickleBuffer], Any] | None = None,
+        names: Mapping[int, tuple[str, int]] | None = None,
+    ) -> None:
+        super().__init__(file, protocol=5, buffer_callback=buffers)
+        self._names = names or {}
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, Entity):
+            name = value.shipment or self._names.get(id(value))
+            if name is not None:
+                return entity_of, name
+        return super().reducer_override(value)
+
+
+class _ShippingPickler(_Pickler):
+    """Numbers the entities that it meets."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.entities: list[Entity[..., Any]] = []
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, Entity) and value.shipment is None:
+            self.entities.append(value)
+            return NotImplemented
+        return super().reducer_override(value)
+
+
+class Shipment:
+    """The code of a run.
+
+    Attributes
+    ----------
+    digest : str
+        Names it: the same bytes have the same digest.
+    data : bytes
+        The pickle.
+    """
+
+    __slots__ = ("_entities", "data", "digest")
+
+    def __init__(self, data: bytes, entities: list[Entity[..., Any]]) -> None:
+        self.data = data
+        self.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+        self._entities = entities
+
+    @property
+    def names(self) -> dict[int, tuple[str, int]]:
+        """How the entities are named where they arrive, by their ``id()`` here."""
+        return {id(entity): (self.digest, number) for number, entity in enumerate(self._entities)}
+
+    @classmethod
+    def of(cls, entity: Entity[..., Any]) -> Shipment:
+        """Ship an entity with all that it reaches; its number is 0.
+
+        Raises
+        ------
+        InputError
+            When something that it reaches cannot be pickled.
+        """
+        file = io.BytesIO()
+        pickler = _ShippingPickler(file)
+        try:
+            with _users_modules_by_value():
+                pickler.dump(entity)
+                numbered = pickler.entities
+                pickler.dump(numbered)
+        except Exception as error:
+            raise InputError(f"{entity.name} cannot travel to workers, since what it uses does not pickle: {error}") from error
+        return cls(file.getvalue(), numbered)
+
+
+_loaded: dict[str, list[Entity[..., Any]]] = {}
+_loading = threading.RLock()
+
+#: How a process that does not have a shipment gets its bytes; set by who runs units.
+fetch: Callable[[str], bytes] | None = None
+
+
+def entity_of(digest: str, number: int) -> Entity[..., Any]:
+    """Return an entity of a shipment, which is fetched and unpickled if this process has not met it."""
+    entities = _loaded.get(digest)
+    if entities is None:
+        entities = _load(digest)
+    return entities[number]
+
+
+def _load(digest: str) -> list[Entity[..., Any]]:
+    with _loading:
+        if digest not in _loaded:
+            assert fetch is not None
+            _loaded[digest] = unpack(fetch(digest), digest)
+        return _loaded[digest]
+
+
+def unpack(data: bytes, digest: str) -> list[Entity[..., Any]]:
+    """Unpickle a shipment's entities and give each its name."""
+    unpickler = pickle.Unpickler(io.BytesIO(data))
+    unpickler.load()
+    entities: list[Entity[..., Any]] = unpickler.load()
+    for number, entity in enumerate(entities):
+        entity.shipment = (digest, number)
+    return entities
+
+
+def dumps(
+    value: Any,
+    buffers: Callable[[pickle.PickleBuffer], Any] | None = None,
+    names: Mapping[int, tuple[str, int]] | None = None,
+) -> bytes:
+    """Pickle frames or values; entities that came in a shipment travel as names.
+
+    Parameters
+    ----------
+    value
+        What to pickle.
+    buffers
+        Called with each large buffer that stays out of the bytes.
+    names
+        The names of entities that are in a shipment made here.
+    """
+    file = io.BytesIO()
+    _Pickler(file, buffers, names).dump(value)
+    return file.getvalue()
+
+
+loads = pickle.loads

@@ -1,0 +1,275 @@
+"""Units: Dask tasks of ours, in the process of a Dask worker.
+
+A unit unpickles its frames, executes them, and encodes the result. One watchdog thread for the whole process looks at the
+units at work: from one that lasts longer than the budget it takes what has not been started, while the unit's current node goes
+on. Whatever a user's code does, what Dask sees is a task that returned.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from daskflow import shipping
+from daskflow.errors import VersionMismatch
+from daskflow.execute import STUCK, Execution
+from daskflow.frames import Frame
+from daskflow.outcome import Failure
+from daskflow.payload import Payload
+from daskflow.result import Result
+from daskflow.spilling import Policy, Unit, tail, take
+try:
+    from daskflow.spilling import arrive, unit_result
+except ImportError:
+    from daskflow.frames import External, MapFrame
+    def arrive(frames, results):
+        for frame in frames:
+            items = frame.values.items() if isinstance(frame.values, dict) else enumerate(frame.values)
+            for slot, v in list(items):
+                if type(v) is External and v.key in results:
+                    frame.values[slot] = results[v.key][v.index]
+            for k in results: frame.outstanding.pop(k, None)
+    def unit_result(frame, value):
+        if isinstance(frame, MapFrame): return tuple(value)
+        return value if frame.exports is not None else (value,)
+from daskflow.versions import mismatch
+
+if TYPE_CHECKING:
+    from distributed import Worker
+
+_TICK = 0.005  # seconds between two looks of the watchdog
+_LINGER = 1.0  # seconds that it stays without a unit to look at
+
+
+class Link:
+    """What a worker says to the scheduler, and hears from it.
+
+    Attributes
+    ----------
+    hungry : bool
+        Whether the cluster has threads with nothing to do.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = weakref.ref(worker)
+        self.hungry = True
+        worker.stream_handlers["daskflow-hungry"] = self._on_hungry
+        self.send({"op": "daskflow-hello"})
+
+    def _on_hungry(self, hungry: bool, **_: Any) -> None:
+        self.hungry = hungry
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message; it arrives before word that the task that sends it has ended.
+
+        Both go through the worker's event loop and its one stream to the scheduler, in this order.
+        """
+        worker = self._worker()
+        if worker is not None:
+            worker.loop.add_callback(worker.batched_stream.send, message)
+
+
+_links: weakref.WeakKeyDictionary[Any, Link] = weakref.WeakKeyDictionary()
+_links_lock = threading.Lock()
+
+
+def _link(worker: Worker) -> Link:
+    with _links_lock:
+        link = _links.get(worker)
+        if link is None:
+            link = _links[worker] = Link(worker)
+        return link
+
+
+def _fetch(digest: str) -> bytes:
+    from distributed import get_worker
+    from distributed.utils import sync
+
+    worker = get_worker()
+    data = sync(worker.loop, worker.scheduler.daskflow_code, digest=digest)
+    if data is None:
+        raise LookupError(f"the scheduler has no shipment {digest}: its run has ended")
+    return bytes(data)
+
+
+shipping.fetch = _fetch
+
+
+def run_unit(payload: Payload, *results: Result) -> Result | None:
+    """Execute a unit; what Dask calls.
+
+    Returns
+    -------
+    Result or None
+        The unit's result. None where it failed, or handed what is left to others: the scheduler has been told.
+    """
+    from distributed import get_worker
+
+    link = _link(get_worker())
+    try:
+        wrong = mismatch(payload.options["versions"])
+        if wrong:
+            raise VersionMismatch(f"a worker differs from the client: {wrong}")
+        return Running(payload, link).execute(results)
+    except BaseException as error:
+        # Not even SystemExit may reach Dask: it would take the worker down.
+        failure = Failure.of(error)
+        link.send({"op": "daskflow-fail", "key": payload.key, "failure": list(failure)})
+        return None
+
+
+class Running:
+    """A unit at work.
+
+    Parameters
+    ----------
+    payload
+        What it executes.
+    link
+        Its worker's link to the scheduler.
+    """
+
+    def __init__(self, payload: Payload, link: Link) -> None:
+        self.key = payload.key
+        self.link = link
+        self.payload = payload
+        options = payload.options
+        self.policy = Policy(options["spill_after"], options["chunk"], max(8, 2 * payload.threads))
+        self.execution: Execution | None = None
+        self.look_at = time.perf_counter() + self.policy.budget
+
+    def execute(self, results: tuple[Result, ...]) -> Result | None:
+        """Execute it to its end, or to where it cannot go on."""
+        frames: tuple[Frame, ...] = shipping.loads(self.payload.data)
+        bottom = frames[0]
+        arrive(frames, dict(zip(self.payload.names, (one.values for one in results), strict=True)))
+        if not self.payload.may_spill:
+            return Result(unit_result(bottom, Execution(frames[-1]).run()))
+        self.execution = Execution(frames[-1], self._spill_between, eager=self.policy.eager)
+        with watchdog.watching(self):
+            value = self.execution.run()
+        if value is STUCK:
+            self._tail()
+            return None
+        return Result(unit_result(bottom, value))
+
+    # ------------------------------------------------------------ handing over
+
+    def look(self, now: float) -> None:
+        """Hand over what has not been started, if it is time; called by the watchdog, from its own thread."""
+        execution = self.execution
+        if execution is None or now < self.look_at or not self.link.hungry:
+            return
+        execution.wants_spill = True
+        lock = execution.lock
+        # While the lock is taken the executor is between two nodes, and looks itself.
+        if lock is not None and lock.acquire(blocking=False):
+            try:
+                self._spill(execution, keep=False)
+                execution.wants_spill = False
+            finally:
+                lock.release()
+
+    def _spill_between(self, execution: Execution) -> None:
+        self._spill(execution, keep=True)
+
+    def _spill(self, execution: Execution, keep: bool) -> None:
+        began = time.perf_counter()
+        frames = stack(execution.frame)
+        units = take(frames, self.policy, began, keep=keep)
+        if units:
+            holds = [pool_chain(frame.scope.pool) for frame in frames if frame.outstanding and frame.scope.pool is not None]
+            self.link.send({"op": "daskflow-spill", "key": self.key, "units": [spec(one) for one in units], "holds": holds})
+        # Where looking is dear, since much is left, it is done less often: it may cost a tenth of the time.
+        ended = time.perf_counter()
+        self.look_at = ended + 10 * (ended - began)
+
+    def _tail(self) -> None:
+        assert self.execution is not None
+        units, output = tail(stack(self.execution.frame), self.policy, time.perf_counter())
+        self.link.send({"op": "daskflow-tail", "key": self.key, "units": [spec(one) for one in units], "output": output})
+
+
+def stack(frame: Frame | None) -> list[Frame]:
+    """Return a stack of frames, lowest first, from its top."""
+    frames = []
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.parent
+    frames.reverse()
+    return frames
+
+
+def spec(unit: Unit, names: Mapping[int, tuple[str, int]] | None = None) -> tuple[Any, ...]:
+    """Return a unit as it travels to the scheduler: plain data and opaque bytes."""
+    return (unit.key, shipping.dumps(unit.frames, names=names), unit.deps, pool_chain(unit.pool), unit.depth)
+
+
+def pool_chain(pool: Any) -> list[tuple[str, int]]:
+    """Return the ids and limits of a pool's chain, innermost first."""
+    return [] if pool is None else [(one.id, one.limit) for one in pool.chain()]
+
+
+class Watchdog:
+    """One thread for a process, which looks at the units at work there; it ends when there are none for a while."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._active: set[Running] = set()
+        self._thread: threading.Thread | None = None
+
+    def watching(self, unit: Running) -> Any:
+        """Return a context in which the unit is looked at."""
+        return _Watching(self, unit)
+
+    def add(self, unit: Running) -> None:
+        """Begin to look at a unit."""
+        with self._changed:
+            self._active.add(unit)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="daskflow-watchdog", daemon=True)
+                self._thread.start()
+            elif len(self._active) == 1:
+                self._changed.notify()
+
+    def remove(self, unit: Running) -> None:
+        """Look at it no longer."""
+        with self._changed:
+            self._active.discard(unit)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._active and not self._changed.wait_for(lambda: self._active, _LINGER):
+                    self._thread = None
+                    return
+                units = list(self._active)
+            for unit in units:
+                self._look(unit)
+            time.sleep(_TICK)
+
+    def _look(self, unit: Running) -> None:
+        try:
+            unit.look(time.perf_counter())
+        except BaseException as error:
+            # What cannot be handed over, since it does not pickle, fails where it can be said: in the unit.
+            if unit.execution is not None:
+                unit.execution.cancelled = error
+
+
+class _Watching:
+    def __init__(self, watchdog: Watchdog, unit: Running) -> None:
+        self._watchdog = watchdog
+        self._unit = unit
+
+    def __enter__(self) -> None:
+        self._watchdog.add(self._unit)
+
+    def __exit__(self, *_: object) -> None:
+        self._watchdog.remove(self._unit)
+
+
+watchdog = Watchdog()
