@@ -326,13 +326,13 @@ class Ledger:
             self.fail_run(unit.run.id, Crash(key, unit.deaths))
             return False
         self.admission.release(key)
-        unit.state = State.LOST
+        unit.state = State.LOST if unit.refs else State.FREED
         return True
 
     def ready(self, key: str) -> None:
         """The task of a unit that was lost could be computed again now."""
         unit = self.units.get(key)
-        if unit is not None and unit.state is State.LOST:
+        if unit is not None and unit.state in (State.LOST, State.FREED):
             self._enqueue(unit)
 
     def forgotten(self, key: str) -> None:
