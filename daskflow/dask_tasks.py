@@ -80,10 +80,9 @@ class DaskTasks:
         ready = {}
         for key in keys:
             task = self.scheduler.tasks.get(key)
-            if task is not None:
+            if task is not None and task.state == "no-worker":
                 task.worker_restrictions = None
-                if task.state == "no-worker":
-                    ready[key] = "processing"
+                ready[key] = "processing"
         self._transitions(ready, "lift")
 
     def hold_back(self, key: str) -> None:

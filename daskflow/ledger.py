@@ -444,6 +444,8 @@ class Ledger:
         self.instructions.append(Free(unit.key, unit.run.id))
 
     def _delete(self, unit: Unit) -> None:
+        # It may be running, or wait for that, for the sake of a task that is gone by now as well.
+        self.admission.release(unit.key)
         self.units.pop(unit.key, None)
         unit.run.units.pop(unit.key, None)
 

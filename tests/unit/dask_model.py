@@ -64,9 +64,7 @@ class Cluster:
                     self.tasks[one.key] = Task(one)
                     self._make_ready(self.tasks[one.key])
                 elif isinstance(one, Lift):
-                    task = self.tasks[one.key]
-                    task.held_back = False
-                    self._make_ready(task)
+                    self._lift(one.key)
                 elif isinstance(one, Free):
                     self._release(one.key)
                 elif isinstance(one, Ended):
@@ -74,6 +72,12 @@ class Cluster:
             self.ledger.admission.validate()
 
     # ------------------------------------------------------------ Dask's part
+
+    def _lift(self, key: str) -> None:
+        task = self.tasks.get(key)
+        if task is not None and task.state == "no-worker":
+            task.held_back = False
+            self._make_ready(task)
 
     def _missing(self, task: Task) -> list[Task]:
         return [self.tasks[source] for _, source in task.deps if self.tasks[source].value is None]
