@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from daskflow.dynamic import dynamic as dynamic
 from daskflow.execute import run_in_process as _run_in_process  # noqa: F401  (gives entities their in-process engine)
 from daskflow.launchplan import LaunchPlan as LaunchPlan
@@ -9,6 +11,26 @@ from daskflow.map_task import map_task as map_task
 from daskflow.task import task as task
 from daskflow.workflow import workflow as workflow
 
+if TYPE_CHECKING:
+    from daskflow.session import Run as Run
+    from daskflow.session import run as run
+    from daskflow.session import submit as submit
+
 map = map_task
 
 __version__ = "0.1.0"
+
+_ON_A_CLUSTER = ("Run", "run", "submit")
+
+
+def __getattr__(name: str) -> Any:
+    # What plain Python does not need is imported when it is first asked for.
+    if name in _ON_A_CLUSTER:
+        from daskflow import session
+
+        return getattr(session, name)
+    raise AttributeError(f"module 'daskflow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_ON_A_CLUSTER])
