@@ -16,6 +16,7 @@ from daskflow.errors import RunFailed
 _PACKAGE = os.path.dirname(__file__) + os.sep
 _MOST_TEXT = 20_000
 _MOST_BYTES = 1 << 20
+_MOST_FRAMES = 50  # at each end of a traceback
 _NOTED = "__daskflow_noted__"
 
 
@@ -41,6 +42,20 @@ def users_traceback(trace: TracebackType | None) -> TracebackType | None:
     while cut is not None and cut.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         cut = cut.tb_next
     return cut or trace
+
+
+def bounded_traceback(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out the middle of a very long traceback: what pickles tracebacks does so by recursion."""
+    entries = []
+    while trace is not None:
+        entries.append(trace)
+        trace = trace.tb_next
+    if len(entries) > 2 * _MOST_FRAMES:
+        entries[_MOST_FRAMES:-_MOST_FRAMES] = []
+    rebuilt: TracebackType | None = None
+    for one in reversed(entries):
+        rebuilt = TracebackType(rebuilt, one.tb_frame, one.tb_lasti, one.tb_lineno)
+    return rebuilt
 
 
 class Failure(NamedTuple):
@@ -99,12 +114,14 @@ def _text(make: Any) -> str:
 
 
 def _pickled(error: BaseException) -> bytes | None:
-    import cloudpickle
     from tblib import pickling_support
 
+    from daskflow import shipping
+
     try:
+        error.__traceback__ = bounded_traceback(error.__traceback__)
         pickling_support.install(error)
-        data: bytes = cloudpickle.dumps(error)
+        data = shipping.dumps(error)
     except BaseException:
         # A chained exception, or a value that the exception holds, may not pickle where the exception itself does.
         return _pickled_alone(error)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import secrets
+import sys
+import threading
 import weakref
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from daskflow import config, driver, shipping
+from daskflow import config, context, driver, shipping
 from daskflow.entity import LAUNCH_PLAN, Entity
-from daskflow.errors import ClusterError, DefinitionError, OptionError
+from daskflow.errors import ClusterError, DefinitionError, InputError, NestingError, OptionError
 from daskflow.execute import top_level
 from daskflow.frames import Scope, root_frame
 from daskflow.ledger import Status
@@ -48,7 +50,8 @@ class Run:
         self._ended: dict[str, Any] | None = None
         self._value: Any = _NOTHING
         self._task: concurrent.futures.Future[None] | None = None
-        self._retired = False
+        # A result that nobody has asked for is kept on the cluster as long as somebody may.
+        self._forget = weakref.finalize(self, _forget, weakref.ref(client), id)
 
     # ------------------------------------------------------------ for users
 
@@ -56,7 +59,8 @@ class Run:
     def status(self) -> str:
         """``RUNNING``, ``SUCCEEDED``, ``FAILED`` or ``ABORTED``."""
         if self._ended is None:
-            return Status.RUNNING.value
+            lost = self._task is not None and self._task.done()
+            return Status.FAILED.value if lost else Status.RUNNING.value
         return str(self._ended["status"] or Status.FAILED.value)
 
     def wait(self, timeout: float | None = None) -> Any:
@@ -150,17 +154,18 @@ class Run:
             await self._retire()
 
     async def _retire(self) -> None:
-        if not self._retired:
-            self._retired = True
+        if self._forget.detach() is not None:
             await driver.retire(self._client, self.id)
 
     async def _wait(self, timeout: float | None) -> Run:
         assert self._task is not None
         followed = asyncio.wrap_future(self._task)
-        try:
-            await asyncio.wait_for(asyncio.shield(followed), timeout)
-        except TimeoutError:
-            raise TimeoutError(f"run {self.id} has not ended within {timeout} seconds") from None
+        # Whoever stops waiting leaves this future behind, and it would complain of an error that nobody asked for.
+        followed.add_done_callback(lambda done: done.cancelled() or done.exception())
+        done, _ = await asyncio.wait({followed}, timeout=timeout)
+        if not done:
+            raise TimeoutError(f"run {self.id} has not ended within {timeout} seconds")
+        followed.result()
         return self
 
     async def _result(self, timeout: float | None) -> Any:
@@ -181,6 +186,12 @@ class Run:
 
 
 _NOTHING: Any = object()
+
+
+def _forget(client: Any, run: str) -> None:
+    living = client()
+    if living is not None and living.status == "running":
+        living.loop.add_callback(driver.retire, living, run)
 
 
 async def _begin(client: Client, message: dict[str, Any]) -> None:
@@ -204,7 +215,7 @@ def run(
     entity
         A task, workflow, dynamic, launch plan or map.
     *args, **inputs
-        Its inputs. One that is named as a parameter of this function is given by position, or with :func:`submit`.
+        Its inputs. One with the name of a parameter of this function is given by position, or with :func:`submit`.
     client : distributed.Client, optional
         The cluster. By default the current Dask client's; where there is none, a ``LocalCluster`` that is closed when the run has ended.
     max_parallelism : int, optional
@@ -224,11 +235,22 @@ def run(
     ClusterError
         When the cluster's versions do not fit, or it cannot be reached.
     """
+    own = {"client": client, "max_parallelism": max_parallelism, "name": name}
+    _refuse_ambiguous(entity, len(args), [option for option, given in own.items() if given is not None])
     return submit(entity, _bound(entity, args, inputs), client=client, max_parallelism=max_parallelism, name=name)
 
 
 def _bound(entity: Any, args: tuple[Any, ...], inputs: dict[str, Any]) -> dict[str, Any]:
     return _entity(entity).interface.bind(args, inputs)
+
+
+def _refuse_ambiguous(entity: Any, by_position: int, given: list[str]) -> None:
+    for option in given:
+        if option in list(_entity(entity).interface.parameters)[by_position:]:
+            raise InputError(
+                f"{option!r} is a parameter of run and an input of {entity.name} as well; "
+                f"write run({entity.short_name}, ...) with that input by position, or submit({entity.short_name}, {{{option!r}: ...}})"
+            )
 
 
 def _entity(entity: Any) -> Entity[..., Any]:
@@ -246,6 +268,7 @@ def submit(
     name: str | None = None,
 ) -> Run:
     """Run an entity, with its inputs in a mapping; otherwise as :func:`run`."""
+    _refuse_inside(entity)
     interface = _entity(entity).interface
     checked = interface.check_inputs(interface.bind((), dict(inputs)))
     entity.prepare()
@@ -265,6 +288,13 @@ def submit(
             close()
         raise
     return started
+
+
+def _refuse_inside(entity: Any) -> None:
+    state = context.state
+    if state.builder is not None or state.executing is not None:
+        where = f"the body of {state.builder.owner}" if state.builder is not None else f"the running task {state.executing()}"  # type: ignore[misc]
+        raise NestingError(f"run of {entity!r} was called in {where}; call the entity itself, in a @workflow or @dynamic")
 
 
 def _limit(entity: Any, max_parallelism: int | None) -> int:
@@ -300,26 +330,20 @@ def _current_client() -> tuple[Client, Callable[[], None] | None]:
 
 
 def _embedded() -> tuple[Client, Callable[[], None]]:
-    import multiprocessing
-
     from distributed import Client, LocalCluster
 
-    if multiprocessing.current_process()._inheriting if hasattr(multiprocessing.current_process(), "_inheriting") else False:
+    if sys.modules["__main__"].__name__ == "__mp_main__":
         raise ClusterError(
-            "daskflow.run starts worker processes, and these import the main script again; "
+            "daskflow.run was called while a worker process imports the main script; "
             'put the call under: if __name__ == "__main__":'
         )
     cluster = LocalCluster(dashboard_address=None)
     client = Client(cluster, set_as_default=False)
+    closed = threading.Lock()
 
     def close() -> None:
-        finalizer()
+        if closed.acquire(blocking=False):
+            client.close()
+            cluster.close()
 
-    finalizer = weakref.finalize(cluster, _close, weakref.ref(client), weakref.ref(cluster))
     return client, close
-
-
-def _close(client: Any, cluster: Any) -> None:
-    for one in (client(), cluster()):
-        if one is not None:
-            one.close()

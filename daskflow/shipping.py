@@ -8,6 +8,7 @@ travels by value too, so workers need not have those modules; what is installed 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import os
@@ -71,6 +72,14 @@ def _is_module(module: Any) -> bool:
     return isinstance(module, ModuleType) and module.__name__ in sys.modules
 
 
+#: Dataclasses compare with this sentinel by identity, which a copy made by pickling would not have.
+_SENTINEL = type(dataclasses.MISSING)
+
+
+def _missing() -> Any:
+    return dataclasses.MISSING
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles entities by name where they have one, by value otherwise."""
 
@@ -84,6 +93,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._names = names or {}
 
     def reducer_override(self, value: Any) -> Any:
+        if type(value) is _SENTINEL:
+            return _missing, ()
         if isinstance(value, Entity):
             name = value.shipment or self._names.get(id(value))
             if name is not None:
