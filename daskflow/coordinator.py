@@ -180,9 +180,15 @@ class Coordinator:
         self._listeners.add(worker)
         self._tell(worker)
 
-    def _on_spill(self, worker: str, key: str, units: list[Any], holds: list[Any]) -> None:
+    def _on_spill(self, worker: str, key: str, units: list[Any], holds: list[Any], resume: bytes | None) -> None:
         if self.tasks.is_on(key, worker):
-            self._guarded(key, lambda: self.ledger.spill(key, map(_spec, units), filter(None, map(_pool, holds))))
+            self._guarded(key, lambda: self._spill(key, units, holds, resume))
+
+    def _spill(self, key: str, units: list[Any], holds: list[Any], resume: bytes | None) -> None:
+        self.ledger.spill(key, map(_spec, units), filter(None, map(_pool, holds)))
+        payload = self.tasks.payload(key)
+        if payload is not None and resume is not None:
+            payload.data = resume
 
     def _on_tail(self, worker: str, key: str, units: list[Any], output: str) -> None:
         if self.tasks.is_on(key, worker):

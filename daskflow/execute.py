@@ -33,6 +33,8 @@ class Execution:
         The top of the stack to begin with.
     spill
         Called between nodes once :attr:`wants_spill` is set. Without it, nobody may take anything, and no lock is needed.
+    eager
+        Whether it is called for each frame that is entered, before anything of the frame is executed.
 
     Attributes
     ----------
@@ -93,6 +95,8 @@ class Execution:
             if result is _ENTERED:
                 frame = self.frame
                 assert frame is not None
+                if self._eager and self._spill is not None:
+                    self._spill(self)
                 continue
             if result is STUCK:
                 return STUCK
@@ -158,7 +162,7 @@ class Execution:
         return STUCK if frame.outstanding else self._collected(frame)
 
     def _collected(self, frame: MapFrame) -> Any:
-        if frame.parent is not None and frame.entity.interface.outputs.annotation is type(None):  # type: ignore[union-attr]
+        if not frame.exports and frame.entity.interface.outputs.annotation is type(None):  # type: ignore[union-attr]
             return None
         return frame.values
 

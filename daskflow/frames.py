@@ -9,7 +9,7 @@ A value that another unit makes is an :class:`External` until it has come; a nod
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from daskflow.admission import Pool
@@ -61,7 +61,9 @@ class Scope(NamedTuple):
     set_pool : Pool or None
         The innermost limit that a user set: what child runs inherit.
     depth : int
-        How many frames are above it; deeper units go first.
+        How many frames are below it; deeper units go first.
+    default : int
+        The limit of a run that has none set on it or above it; 0 for no limit.
     """
 
     run_id: str
@@ -70,17 +72,18 @@ class Scope(NamedTuple):
     pool: Pool | None
     set_pool: Pool | None
     depth: int
+    default: int
 
     @classmethod
-    def of_run(cls, run_id: str, max_parallelism: int | None) -> Scope:
+    def of_run(cls, run_id: str, max_parallelism: int | None, default: int = DEFAULT_MAX_PARALLELISM) -> Scope:
         """Return the scope of a top-level run; no limit set means the default, and 0 none at all."""
         digest = _digest(b"", run_id)
         pool = set_pool = None
-        if max_parallelism is None:
-            pool = Pool(run_id, DEFAULT_MAX_PARALLELISM)
-        elif max_parallelism:
+        if max_parallelism:
             pool = set_pool = Pool(run_id, max_parallelism)
-        return cls(run_id, "", digest, pool, set_pool, 0)
+        elif max_parallelism is None and default:
+            pool = Pool(run_id, default)
+        return cls(run_id, "", digest, pool, set_pool, 0, default)
 
     def join(self, label: str) -> str:
         """Return the address of a node in the frame; a map's item follows the map's own label."""
@@ -90,9 +93,7 @@ class Scope(NamedTuple):
 
     def inner(self, label: str, part: object) -> Scope:
         """Return the scope of a sub-workflow's or dynamic's frame."""
-        return Scope(
-            self.run_id, self.join(label), _digest(self.digest, part), self.pool, self.set_pool, self.depth + 1
-        )
+        return self._replace(address=self.join(label), digest=_digest(self.digest, part), depth=self.depth + 1)
 
     def child_run(self, label: str, part: object, limit: int | None) -> Scope:
         """Return the scope of a child run, whose own limit adds to those set above it."""
@@ -101,9 +102,9 @@ class Scope(NamedTuple):
         pool = set_pool = self.set_pool
         if limit:
             pool = set_pool = Pool(run_id, limit, self.set_pool)
-        elif limit is None and self.set_pool is None:
-            pool = Pool(run_id, DEFAULT_MAX_PARALLELISM)
-        return Scope(run_id, self.join(label), digest, pool, set_pool, self.depth + 1)
+        elif limit is None and self.set_pool is None and self.default:
+            pool = Pool(run_id, self.default)
+        return Scope(run_id, self.join(label), digest, pool, set_pool, self.depth + 1, self.default)
 
     def mapped(self, label: str, part: object, concurrency: int | None, over_runs: bool) -> Scope:
         """Return the scope of a map's items; `over_runs` says that each item is a child run."""
@@ -114,9 +115,10 @@ class Scope(NamedTuple):
         pool = Pool(f"{self.run_id}/{inner.digest.hex()[:10]}", concurrency, self.set_pool if over_runs else self.pool)
         return inner._replace(pool=pool, set_pool=pool)
 
-    def key_digest(self, *parts: object) -> str:
-        """Return 32 hex digits for a unit of the frame's; the same parts give the same digits."""
-        return _digest(self.digest, parts).hex()
+    @property
+    def entry_pool(self) -> Pool | None:
+        """The innermost limit on nodes that only start child runs: those are not bound by the default limit of their parent."""
+        return self.pool if self.pool is self.set_pool else self.set_pool
 
 
 def _digest(outer: bytes, part: object) -> bytes:
@@ -134,8 +136,8 @@ class Frame:
         Where the output goes there.
     entity : Entity or None
         What the frame executes; ``None`` for the frame that holds only the call that started the run.
-    values : list
-        The slots.
+    values : list or dict
+        The slots; of a part, only those that it needs.
     outstanding : dict of str
         The units that took nodes of this frame; its output must wait for them.
     done : int
@@ -148,7 +150,7 @@ class Frame:
 
     parent: Frame | None
 
-    def __init__(self, entity: Entity[..., Any] | None, parent: Frame | None, slot: int, values: list[Any]) -> None:
+    def __init__(self, entity: Entity[..., Any] | None, parent: Frame | None, slot: int, values: Any) -> None:
         self.entity = entity
         self.parent = parent
         self.slot = slot
@@ -188,13 +190,31 @@ class Frame:
         raise NotImplementedError
 
 
+class Part:
+    """What a part of a graph keeps of the whole: the names of its nodes, and the output where the part is to give it."""
+
+    __slots__ = ("_labels", "output", "output_slots")
+
+    def __init__(self, labels: dict[int, str], output: Any = None, output_slots: tuple[int, ...] = ()) -> None:
+        self._labels = labels
+        self.output = output
+        self.output_slots = output_slots
+
+    def label(self, slot: int) -> str:
+        """Return the name of a node in addresses."""
+        return self._labels.get(slot, f"({slot})")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Part, (self._labels, self.output, self.output_slots)
+
+
 class GraphFrame(Frame):
     """The frame of a workflow's, dynamic's or launch plan's graph, or of a part of one.
 
     Attributes
     ----------
-    graph : Graph
-        The graph; of a part, the labels and the output may be all that is used.
+    graph : Graph or Part
+        The graph, or what is left of it.
     todo : sequence of Node
         What is left, in order.
     cursor : int
@@ -209,8 +229,8 @@ class GraphFrame(Frame):
 
     def __init__(
         self,
-        graph: Graph,
-        values: list[Any],
+        graph: Graph | Part,
+        values: Any,
         entity: Entity[..., Any] | None,
         parent: Frame | None,
         slot: int,
@@ -219,7 +239,7 @@ class GraphFrame(Frame):
     ) -> None:
         super().__init__(entity, parent, slot, values)
         self.graph = graph
-        self.todo: Sequence[Node] = graph.nodes if todo is None else todo
+        self.todo: Sequence[Node] = graph.nodes if todo is None else todo  # type: ignore[union-attr]
         self.cursor = 0
         self.waiting: list[Node] = []
         self.exports = exports
@@ -232,6 +252,31 @@ class GraphFrame(Frame):
         """How many nodes have not been started."""
         return len(self.todo) - self.cursor
 
+    def part(self, nodes: Sequence[Node], exports: tuple[int, ...] | None) -> GraphFrame:
+        """Return a frame with only some of the nodes, and the values that they need; it gives the exports, or the output."""
+        values = {slot: self.values[slot] for node in nodes for slot in node.deps}
+        for slot in self.graph.output_slots if exports is None else exports:
+            values[slot] = self.values[slot]
+        for node in nodes:
+            values[node.slot] = MISSING
+        labels = {node.slot: self.label(node.slot) for node in nodes}
+        output = (self.graph.output, self.graph.output_slots) if exports is None else ()
+        part = GraphFrame(Part(labels, *output), values, self.entity, None, self.slot, nodes, exports)
+        part.scope = self.scope
+        return part
+
+    def resumed(self, current: bool) -> GraphFrame:
+        """Return a frame that goes on from here, in another process; with the current node once more, if there is one."""
+        todo = [*self.waiting, *self.todo[self.cursor - current :]]
+        copy = self.part(todo, self.exports)
+        copy.outstanding = self.outstanding
+        return copy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        assert isinstance(self.graph, Part)
+        rest = (self.exports, self.scope, tuple(self.outstanding))
+        return _graph_frame, (self.graph, self.values, self.entity, self.slot, tuple(self.todo[self.cursor :]), *rest)
+
 
 class MapFrame(Frame):
     """The frame of a map, or of a range of its items.
@@ -239,14 +284,16 @@ class MapFrame(Frame):
     Attributes
     ----------
     lists, shared : dict
-        The inputs that are taken item by item, and those that are the same for all.
+        The inputs that are taken item by item, by index, and those that are the same for all.
     offset : int
         The index of the first item here in the whole map.
     cursor, end : int
         The items from `cursor` to before `end` have not been started; both count from the first item here.
+    exports : bool
+        Whether it is a range of the items, whose results are given as a tuple, and not the whole map.
     """
 
-    __slots__ = ("cursor", "end", "lists", "map_label", "offset", "shared")
+    __slots__ = ("cursor", "end", "exports", "lists", "offset", "shared")
 
     def __init__(
         self,
@@ -254,11 +301,13 @@ class MapFrame(Frame):
         parent: Frame | None,
         slot: int,
         length: int,
-        lists: dict[str, list[Any]],
+        lists: dict[str, Any],
         shared: dict[str, Any],
         offset: int = 0,
+        exports: bool = False,
     ) -> None:
         super().__init__(entity, parent, slot, [MISSING] * length)
+        self.exports = exports
         self.lists = lists
         self.shared = shared
         self.offset = offset
@@ -273,9 +322,119 @@ class MapFrame(Frame):
         """How many items have not been started."""
         return self.end - self.cursor
 
+    def part(self, start: int, stop: int) -> MapFrame:
+        """Return a frame with only the items from `start` to before `stop`, which gives their results as a tuple."""
+        assert self.entity is not None
+        lists = {name: items[start:stop] for name, items in self.lists.items()}
+        part = MapFrame(self.entity, None, self.slot, stop - start, lists, self.shared, self.offset + start, exports=True)
+        part.scope = self.scope
+        return part
+
+    def resumed(self, current: bool) -> MapFrame:
+        """Return a frame that goes on from here, in another process; with the current item once more, if there is one."""
+        assert self.entity is not None
+        copy = MapFrame(self.entity, None, self.slot, 0, {}, self.shared, self.offset, self.exports)
+        copy.values, copy.outstanding, copy.scope = self.values, self.outstanding, self.scope
+        copy.cursor, copy.end = self.cursor - current, self.end
+        left = range(copy.cursor, copy.end)
+        copy.lists = {name: {item: items[item] for item in left} for name, items in self.lists.items()}
+        return copy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        rest = (self.offset, self.cursor, self.end, self.exports, self.scope, tuple(self.outstanding))
+        return _map_frame, (self.entity, self.slot, _packed(self.values), self.lists, self.shared, *rest)
+
+
+def _graph_frame(
+    graph: Part,
+    values: dict[int, Any],
+    entity: Any,
+    slot: int,
+    todo: Sequence[Node],
+    exports: tuple[int, ...] | None,
+    scope: Scope,
+    outstanding: Sequence[str],
+) -> GraphFrame:
+    frame = GraphFrame(graph, values, entity, None, slot, todo, exports)
+    frame.scope = scope
+    frame.outstanding = dict.fromkeys(outstanding)
+    return frame
+
+
+def _map_frame(
+    entity: Any,
+    slot: int,
+    values: list[tuple[Any, int]],
+    lists: dict[str, Any],
+    shared: dict[str, Any],
+    offset: int,
+    cursor: int,
+    end: int,
+    exports: bool,
+    scope: Scope,
+    outstanding: Sequence[str],
+) -> MapFrame:
+    frame = MapFrame(entity, None, slot, 0, lists, shared, offset, exports)
+    frame.values = _unpacked(values)
+    frame.cursor, frame.end, frame.scope = cursor, end, scope
+    frame.outstanding = dict.fromkeys(outstanding)
+    return frame
+
+
+def _packed(values: list[Any]) -> list[tuple[Any, int]]:
+    """Write a map's values with each run of a unit's results, in order, as one entry."""
+    packed: list[tuple[Any, int]] = []
+    for value in values:
+        last, count = packed[-1] if packed else (None, 0)
+        follows = type(value) is External and type(last) is External and (value.key, value.index) == (last.key, last.index + count)
+        if follows or (value is MISSING and last is MISSING):
+            packed[-1] = (last, count + 1)
+        else:
+            packed.append((value, 1))
+    return packed
+
+
+def _unpacked(packed: list[tuple[Any, int]]) -> list[Any]:
+    values: list[Any] = []
+    for value, count in packed:
+        if type(value) is External:
+            values.extend(External(value.key, value.index + step) for step in range(count))
+        else:
+            values.extend([value] * count)
+    return values
+
+
+def unit_result(bottom: Frame, value: Any) -> tuple[Any, ...]:
+    """Return the result of a unit from that of its lowest frame: always a tuple, from which an :class:`External` picks."""
+    if isinstance(bottom, MapFrame):
+        return tuple(value) if bottom.exports else (value,)
+    assert isinstance(bottom, GraphFrame)
+    return (value,) if bottom.exports is None else tuple(value)
+
+
+def link(frames: Sequence[Frame]) -> None:
+    """Make a stack of frames that has travelled, lowest first, whole again."""
+    for lower, upper in zip(frames, frames[1:], strict=False):
+        upper.parent = lower
+
+
+def arrive(frames: Sequence[Frame], results: Mapping[str, tuple[Any, ...]]) -> None:
+    """Put the results of units, by their keys, in the place of externals; what has not arrived is outstanding."""
+    for frame in frames:
+        slots = frame.values.items() if isinstance(frame.values, dict) else enumerate(frame.values)
+        for slot, value in list(slots):
+            if type(value) is not External:
+                continue
+            if value.key in results:
+                frame.values[slot] = results[value.key][value.index]
+            else:
+                frame.outstanding[value.key] = None
+        for key in results:
+            frame.outstanding.pop(key, None)
+
 
 def root_frame(entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope) -> GraphFrame:
     """Return the frame that holds only the call of an entity with its inputs."""
-    frame = GraphFrame(Graph(0, [Node(0, entity, inputs)], Ref(0, ())), [MISSING], None, None, 0)
+    frame = GraphFrame(Part({0: entity.short_name}, Ref(0, ()), (0,)), [MISSING], None, None, 0, [Node(0, entity, inputs)])
     frame.scope = scope
     return frame

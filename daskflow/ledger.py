@@ -125,7 +125,7 @@ class Unit:
     """A unit's record."""
 
     __slots__ = (
-        "created", "deaths", "depth", "deps", "finished", "key", "missing", "payload", "pins", "pool", "refs", "run", "state", "target", "waiters",
+        "created", "deaths", "depth", "deps", "finished", "holds", "key", "missing", "payload", "pins", "pool", "refs", "run", "state", "target", "waiters",
     )  # fmt: skip
 
     def __init__(self, run: Run, spec: Spec) -> None:
@@ -140,6 +140,7 @@ class Unit:
         self.waiters: list[Unit] = []
         self.refs = 0
         self.pins: list[Unit] = []
+        self.holds: list[Pool] = []
         self.target: Unit | None = None
         #: Whether Dask has a task for it.
         self.created = False
@@ -268,6 +269,7 @@ class Ledger:
                 unit.pins.append(child)
         for pool in holds:
             self.admission.hold(key, pool)
+            unit.holds.append(pool)
 
     def tail(self, key: str, specs: Iterable[Spec], output: str) -> None:
         """End a running unit: its result will be that of the unit `output`."""
@@ -382,6 +384,8 @@ class Ledger:
 
     def _start(self, unit: Unit) -> None:
         unit.state = State.RUNNING
+        for pool in unit.holds:
+            self.admission.hold(unit.key, pool)
         if unit.created:
             self.instructions.append(Lift(unit.key))
             return
@@ -402,7 +406,7 @@ class Ledger:
         else:
             last.waiters.extend(waiters)
         self._unref([*unit.pins, *unit.deps])
-        unit.pins, unit.deps = [], ()
+        unit.pins, unit.deps, unit.holds = [], (), []
 
     def _arrived(self, waiter: Unit) -> None:
         waiter.missing -= 1

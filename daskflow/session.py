@@ -18,7 +18,7 @@ from daskflow.execute import top_level
 from daskflow.frames import Scope, root_frame
 from daskflow.ledger import Status
 from daskflow.options import check_limit
-from daskflow.spilling import Unit
+from daskflow.spilling import root_unit
 from daskflow.unit import spec
 from daskflow.versions import versions
 
@@ -310,9 +310,8 @@ def _limit(entity: Any, max_parallelism: int | None) -> int:
 def _message(entity: Entity[..., Any], inputs: dict[str, Any], limit: int) -> dict[str, Any]:
     run_id = f"r{secrets.token_hex(5)}"
     shipment = shipping.Shipment.of(entity)
-    scope = Scope.of_run(run_id, limit if limit >= 0 else None)
-    frame = root_frame(entity, inputs, scope)
-    root = spec(Unit(f"{entity.short_name}-{scope.key_digest('root')}", (frame,), (), scope.pool, 0), shipment.names)
+    scope = Scope.of_run(run_id, limit if limit >= 0 else None, config.get("max-parallelism"))
+    root = spec(root_unit(root_frame(entity, inputs, scope)), shipment.names)
     options = {"versions": versions(), "spill_after": config.get("spill-after"), "chunk": config.get("chunk")}
     return {"run": run_id, "spec": root, "digest": shipment.digest, "code": shipment.data, "options": options}
 

@@ -1,28 +1,30 @@
 """Spilling: handing nodes that an execution has not started to units of their own. Pure: frames in, units out.
 
-Two things are decided here. *How much, in what pieces*: :class:`Policy`. And *along which edges*: a unit holds
-nodes that may start at the same moment and whose results are wanted at the same moment, so that nothing waits for
-a sibling that it does not need:
+Two things are decided here. *How much, in what pieces*: :class:`Policy`. And *along which edges*, so that nothing waits for
+what it does not need:
 
-- a **chain** of nodes, each of which only the next one uses, stays together;
-- nodes that wait for the same units, and all flow into one node, stay together with it;
-- everything else is a unit of its own, or, where it is known to be short, one of a chunk.
+- What can start at once (:func:`take`) is cut into **chains** of nodes, each of which only the next one uses; several chains
+  make a unit where they are known to be short.
+- What waits for other units (:func:`tail`, when an execution cannot go on) is cut into **regions**: a node joins those that it
+  alone uses, if it needs nothing besides what they need; and those that need the same and are used by the same become one.
+  Whoever waits for a region would wait for all of it anyway.
 
-An execution that cannot go on leaves the rest as units too (:func:`tail`): for each frame, from the top of the stack,
-its waiting nodes and the assembly of its output; and the output of the lowest frame becomes the execution's own result.
+The output of the lowest frame becomes the execution's own result.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from daskflow.admission import Pool
 from daskflow.entity import LAUNCH_PLAN
-from daskflow.frames import MISSING, External, Frame, GraphFrame, MapFrame, Scope, known
-from daskflow.graph import Graph, Node
+from daskflow.frames import MISSING, External, Frame, GraphFrame, MapFrame, known
+from daskflow.graph import Node
+from daskflow.regions import Region, regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Policy:
     budget : float
         Seconds that a unit works alone before it hands over what it has not started; 0 makes every node a unit.
     chunk : float
-        Seconds of work that a chunk is cut to last, where it is known how long a node takes.
+        Seconds of work that a unit is cut to last, where it is known how long a node takes.
     most : int
         The most units that one frame is cut into at a time; each cuts itself again when it turns out to be long.
     """
@@ -68,7 +70,7 @@ class Policy:
             count = min(pending, self.most)
         else:
             count = min(self.most, pending, math.ceil(pending * mean / self.chunk))
-        bounds = [round(index * pending / count) for index in range(count + 1)]
+        bounds = [index * pending // count for index in range(count + 1)]
         return [range(low, high) for low, high in zip(bounds, bounds[1:], strict=False)]
 
 
@@ -83,7 +85,7 @@ class Unit(NamedTuple):
     Attributes
     ----------
     key : str
-        Its name in the cluster; the same work gives the same key.
+        Its name in the cluster: the same for the same piece of the same unit's work, and for nothing else.
     frames : tuple of Frame
         The stack, lowest first.
     deps : tuple of str
@@ -101,68 +103,69 @@ class Unit(NamedTuple):
     depth: int
 
 
-# ---------------------------------------------------------------- taking what is ready
+def unit_key(owner: str, name: str, *parts: object) -> str:
+    """Return the key of a piece of the unit `owner`: the name that users know, and a digest."""
+    digest = hashlib.blake2b(repr((owner, parts)).encode(), digest_size=16)
+    return f"{name}-{digest.hexdigest()}"
 
 
-def take(frames: Sequence[Frame], policy: Policy, now: float, *, keep: bool) -> list[Unit]:
+def root_unit(frame: GraphFrame) -> Unit:
+    """Return the unit that a run begins with."""
+    (node,) = frame.todo
+    key = unit_key(frame.scope.run_id, node.entity.short_name)
+    return Unit(key, (frame,), (), frame.scope.pool, frame.scope.depth)
+
+
+# ---------------------------------------------------------------- taking what can start
+
+
+def take(owner: str, frames: Sequence[Frame], policy: Policy, now: float, *, keep: bool) -> list[Unit]:
     """Take the nodes that have not been started and whose inputs are known.
 
     Parameters
     ----------
+    owner : str
+        The key of the unit that executes the frames.
     frames
-        The stack, lowest first.
+        The stack, lowest first. What is taken is outstanding in them afterwards.
     policy
         How much, and in what pieces.
     now : float
         The time on the clock that the frames are timed with, in seconds.
     keep : bool
-        Leave the execution something to go on with: true where it is between two nodes, false where it is busy with one.
-
-    Returns
-    -------
-    list of Unit
-        The frames are changed: what was taken is outstanding in them.
+        Leave the execution something to go on with: for where it is between two nodes, and not busy with one.
     """
     units: list[Unit] = []
-    busy = not keep or policy.eager
     for frame in reversed(frames):
-        pending = _pending(frame)
-        if not busy and pending:
-            # The execution goes on with this frame: only what it will not come to soon may go.
-            busy = True
-            pending = pending[1:] if len(pending) > 1 else []
-            if not pending or not policy.worthwhile(len(pending), mean_time(frame, now)):
-                continue
+        pending = _pending(frame, policy)
+        if keep and pending:
+            keep = False
+            pending = pending[1:]
         mean = mean_time(frame, now)
-        if policy.worthwhile(len(pending), mean):
-            units.extend(_take_from(frame, pending, policy, mean))
+        if (policy.eager or _parallel(frame)) and policy.worthwhile(len(pending), mean):
+            units.extend(_take_from(owner, frame, pending, policy, mean))
     return units
 
 
-def _pending(frame: Frame) -> list[Any]:
+def _parallel(frame: Frame) -> bool:
+    """Tell whether another unit could execute nodes of the frame while this one does."""
+    pool = frame.scope.pool
+    return pool is None or all(one.limit > 1 for one in pool.chain())
+
+
+def _pending(frame: Frame, policy: Policy) -> Sequence[Any]:
     """Return what may be taken from a frame: chains of nodes, or indices of items."""
     if isinstance(frame, MapFrame):
-        return list(range(frame.cursor, frame.end))
+        return range(frame.cursor, frame.end)
     assert isinstance(frame, GraphFrame)
-    return _chains(frame) if frame.left else []
+    if not frame.left:
+        return []
+    chains = _chains(frame, joined=not policy.eager)
+    # What only starts child runs stands under other limits than the rest, and makes units of its own.
+    return sorted(chains, key=lambda chain: not _only_child_runs(chain))
 
 
-def _take_from(frame: Frame, pending: list[Any], policy: Policy, mean: float | None) -> list[Unit]:
-    pieces = [pending[piece.start : piece.stop] for piece in policy.pieces(len(pending), mean)]
-    if isinstance(frame, MapFrame):
-        frame.end = pending[0]
-        return [_item_unit(frame, piece[0], piece[-1] + 1) for piece in pieces]
-    assert isinstance(frame, GraphFrame)
-    if policy.eager:
-        pieces = [[[node]] for (chain,) in pieces for node in chain[:1]]
-    units = [_chain_unit(frame, [node for chain in piece for node in chain]) for piece in pieces]
-    gone = {node.slot for piece in pieces for chain in piece for node in chain}
-    frame.todo = [node for node in frame.todo[frame.cursor :] if node.slot not in gone]
-    frame.cursor = 0
-    return units
-
-
-def _chains(frame: GraphFrame) -> list[list[Node]]:
+def _chains(frame: GraphFrame, joined: bool) -> list[list[Node]]:
     """Return the chains of nodes that begin with one whose inputs are known."""
     values, left = frame.values, frame.todo[frame.cursor :]
     uses = _uses(frame, left)
@@ -173,7 +176,7 @@ def _chains(frame: GraphFrame) -> list[list[Node]]:
         if not unknown:
             chain = [node]
             chains.append(chain)
-        elif len(unknown) == 1 and unknown[0] in ends and uses[unknown[0]] == 1:
+        elif joined and len(unknown) == 1 and unknown[0] in ends and uses[unknown[0]] == 1:
             chain = ends.pop(unknown[0])
             chain.append(node)
         else:
@@ -197,88 +200,82 @@ def _result_slots(frame: GraphFrame) -> Sequence[int]:
     return frame.graph.output_slots if frame.exports is None else frame.exports
 
 
-def _chain_unit(frame: GraphFrame, nodes: list[Node]) -> Unit:
-    """Make a unit of whole chains: what is used of them is exported."""
-    inside = {node.slot for node in nodes}
-    uses = _uses(frame, (node for node in frame.todo[frame.cursor :] if node.slot not in inside))
-    exports = tuple(node.slot for node in nodes if node.slot in uses)
-    key = unit_key(frame, nodes, "n")
-    for index, slot in enumerate(exports):
+def _take_from(owner: str, frame: Frame, pending: Sequence[Any], policy: Policy, mean: float | None) -> list[Unit]:
+    pieces = [pending[piece.start : piece.stop] for piece in policy.pieces(len(pending), mean)]
+    if isinstance(frame, MapFrame):
+        frame.end = pending[0]
+        return [_items_unit(owner, frame, piece[0], piece[-1] + 1) for piece in pieces]
+    assert isinstance(frame, GraphFrame)
+    taken = [[node for chain in part for node in chain] for piece in pieces for part in _by_kind(piece)]
+    gone = {node.slot for nodes in taken for node in nodes}
+    left = [node for node in frame.todo[frame.cursor :] if node.slot not in gone]
+    uses = _uses(frame, (*left, *(node for nodes in taken for node in nodes)))
+    frame.todo, frame.cursor = left, 0
+    return [_chains_unit(owner, frame, nodes, uses) for nodes in taken]
+
+
+def _by_kind(chains: Sequence[list[Node]]) -> list[list[list[Node]]]:
+    runs = [chain for chain in chains if _only_child_runs(chain)]
+    return [part for part in (runs, list(chains[len(runs) :])) if part]
+
+
+def _chains_unit(owner: str, frame: GraphFrame, nodes: list[Node], uses: dict[int, int]) -> Unit:
+    """Make a unit of whole chains; it gives what is used outside."""
+    inside: dict[int, int] = {}
+    for node in nodes:
+        for slot in node.deps:
+            inside[slot] = inside.get(slot, 0) + 1
+    exports = tuple(node.slot for node in nodes if uses.get(node.slot, 0) > inside.get(node.slot, 0))
+    key = unit_key(owner, nodes[0].entity.short_name, "n", frame.scope.digest, [node.slot for node in nodes])
+    unit = Unit(key, (frame.part(nodes, exports),), (), _pool(frame, nodes), frame.scope.depth + 1)
+    _hand_over(frame, key, exports)
+    return unit
+
+
+def _hand_over(frame: Frame, key: str, slots: Iterable[int]) -> None:
+    for index, slot in enumerate(slots):
         frame.values[slot] = External(key, index)
     frame.outstanding[key] = None
-    part = _part(frame, nodes, exports)
-    return Unit(key, (part,), (), _pool(frame.scope, nodes), frame.scope.depth + 1)
 
 
-def _item_unit(frame: MapFrame, start: int, stop: int) -> Unit:
-    key = unit_key(frame, (start + frame.offset, stop + frame.offset), "i")
-    for item in range(start, stop):
-        frame.values[item] = External(key, item - start)
-    frame.outstanding[key] = None
-    lists = {name: items[start:stop] for name, items in frame.lists.items()}
-    part = MapFrame(frame.entity, None, frame.slot, stop - start, lists, frame.shared, frame.offset + start)  # type: ignore[arg-type]
-    part.scope = frame.scope
-    over_runs = frame.entity.target.kind == LAUNCH_PLAN  # type: ignore[union-attr]
-    return Unit(key, (part,), (), _entry_pool(frame.scope, over_runs), frame.scope.depth + 1)
+def _items_unit(owner: str, frame: MapFrame, start: int, stop: int) -> Unit:
+    target = frame.entity.target  # type: ignore[union-attr]
+    key = unit_key(owner, target.short_name, "i", frame.scope.digest, start + frame.offset, stop + frame.offset)
+    pool = frame.scope.entry_pool if target.kind == LAUNCH_PLAN else frame.scope.pool
+    unit = Unit(key, (frame.part(start, stop),), (), pool, frame.scope.depth + 1)
+    _hand_over(frame, key, range(start, stop))
+    return unit
 
 
-def unit_key(frame: Frame, what: Any, purpose: str) -> str:
-    """Return a unit's key: the user's name first, then one digest of where it stands and what it holds."""
-    if isinstance(frame, MapFrame):
-        name, parts = frame.entity.short_name, what  # type: ignore[union-attr]
-    else:
-        nodes: Sequence[Node] = what
-        owner = frame.entity
-        name = nodes[0].entity.short_name if nodes else owner.short_name if owner is not None else "result"
-        parts = tuple(node.slot for node in nodes)
-    return f"{name}-{frame.scope.key_digest(purpose, frame.slot, parts)}"
+def _only_child_runs(nodes: Sequence[Node]) -> bool:
+    return all(node.entity.kind == LAUNCH_PLAN for node in nodes)
 
 
-def _pool(scope: Scope, nodes: Sequence[Node]) -> Pool | None:
-    return _entry_pool(scope, bool(nodes) and all(node.entity.kind == LAUNCH_PLAN for node in nodes))
-
-
-def _entry_pool(scope: Scope, over_runs: bool) -> Pool | None:
-    # What only starts child runs is bound by the limits that hold for those, not by the run's own default.
-    if over_runs and scope.pool is not scope.set_pool:
-        return scope.set_pool
-    return scope.pool
-
-
-def _part(frame: GraphFrame, nodes: Sequence[Node], exports: tuple[int, ...] | None) -> GraphFrame:
-    """Return a frame that holds only some nodes of another, and the values that they need."""
-    values: Any = {slot: frame.values[slot] for node in nodes for slot in node.deps}
-    for slot in _result_slots(frame) if exports is None else exports:
-        values[slot] = frame.values[slot]
-    for node in nodes:
-        values[node.slot] = MISSING
-    part = GraphFrame(frame.graph, values, frame.entity, None, frame.slot, list(nodes), exports)
-    part.scope = frame.scope
-    return part
+def _pool(frame: GraphFrame, nodes: Sequence[Node]) -> Pool | None:
+    """Return the limit on some nodes of a frame; putting an output together takes no slot."""
+    if not nodes:
+        return None
+    return frame.scope.entry_pool if _only_child_runs(nodes) else frame.scope.pool
 
 
 # ---------------------------------------------------------------- what is left
 
 
-@dataclass(slots=True)
-class _Region:
-    """Nodes of one frame that make one unit, and what they wait for."""
+class _Rest(NamedTuple):
+    """What is left of the frames from one on upwards: a stack, highest first, that gives that frame's result."""
 
-    nodes: list[Node]
+    stack: list[Frame]
     needs: frozenset[str]
-    inner: list[Frame] = field(default_factory=list)
-    result: bool = False
+    pool: Pool | None
 
 
-def tail(frames: Sequence[Frame], policy: Policy, now: float) -> tuple[list[Unit], str]:
+def tail(owner: str, frames: Sequence[Frame], policy: Policy, now: float) -> tuple[list[Unit], str]:
     """Turn all that is left of an execution into units.
 
     Parameters
     ----------
-    frames
-        The stack, lowest first; nothing of it is executing.
-    policy, now
-        As for :func:`take`, for the nodes that could start at once.
+    owner, frames, policy, now
+        As for :func:`take`; nothing of the frames is executing.
 
     Returns
     -------
@@ -288,220 +285,107 @@ def tail(frames: Sequence[Frame], policy: Policy, now: float) -> tuple[list[Unit
         The key of the unit whose result is the execution's own.
     """
     units: list[Unit] = []
-    inner: tuple[list[Frame], frozenset[str]] | None = None
+    rest: _Rest | None = None
     for frame in reversed(frames):
-        if inner is not None:
-            units.extend(_leave_ready(frame, policy, now))
+        if rest is not None and (pending := _pending(frame, policy)):
+            units.extend(_take_from(owner, frame, pending, policy, mean_time(frame, now)))
         if isinstance(frame, MapFrame):
-            inner = _map_rest(frame, inner, units)
+            rest = _rest_of_map(owner, frame, rest, units)
         else:
             assert isinstance(frame, GraphFrame)
-            inner = _graph_rest(frame, inner, units)
-    assert inner is not None
-    stack, needs = inner
-    last = _result_unit(stack, needs)
+            rest = _rest_of_graph(owner, frame, rest, units, policy)
+    assert rest is not None
+    last = _result_unit(owner, rest)
     units.append(last)
     return units, last.key
 
 
-def _leave_ready(frame: Frame, policy: Policy, now: float) -> list[Unit]:
-    pending = _pending(frame)
-    return _take_from(frame, pending, policy, mean_time(frame, now)) if pending else []
+def _result_unit(owner: str, rest: _Rest) -> Unit:
+    lowest = rest.stack[-1]
+    name = lowest.entity.short_name if lowest.entity is not None else "result"
+    key = unit_key(owner, name, "r", lowest.scope.digest)
+    return Unit(key, tuple(reversed(rest.stack)), tuple(sorted(rest.needs)), rest.pool, lowest.scope.depth)
 
 
-def _result_unit(stack: list[Frame], needs: frozenset[str]) -> Unit:
-    """Make the unit that ends a stack of frames, given highest first."""
-    lowest, top = stack[-1], stack[0]
-    nodes = [node for frame in stack if isinstance(frame, GraphFrame) for node in frame.todo]
-    pool = _pool(top.scope, nodes) if nodes else None
-    name = next((one.entity.short_name for one in stack if one.entity is not None), "result")
-    key = f"{name}-{lowest.scope.key_digest('r', lowest.slot, _extent(lowest))}"
-    return Unit(key, tuple(reversed(stack)), tuple(sorted(needs)), pool, lowest.scope.depth)
-
-
-def _extent(frame: Frame) -> Any:
-    if isinstance(frame, MapFrame):
-        return frame.offset, len(frame.values)
-    assert isinstance(frame, GraphFrame)
-    return frame.exports, tuple(node.slot for node in frame.todo)
-
-
-def _settle(inner: tuple[list[Frame], frozenset[str]], outer: Frame, units: list[Unit]) -> str:
-    """Make the inner frames' result a unit of its own, and tell the outer frame."""
-    unit = _result_unit(*inner)
+def _settle(owner: str, rest: _Rest, outer: Frame, units: list[Unit]) -> None:
+    """Make the result of the inner frames a unit of its own, which the outer frame waits for."""
+    unit = _result_unit(owner, rest)
     units.append(unit)
-    outer.values[inner[0][-1].slot] = External(unit.key, 0)
-    outer.outstanding[unit.key] = None
-    return unit.key
+    _hand_over(outer, unit.key, [rest.stack[-1].slot])
 
 
-def _map_rest(
-    frame: MapFrame, inner: tuple[list[Frame], frozenset[str]] | None, units: list[Unit]
-) -> tuple[list[Frame], frozenset[str]]:
-    needs = frozenset(frame.outstanding)
-    part = MapFrame(frame.entity, frame.parent, frame.slot, 0, {}, {}, frame.offset)  # type: ignore[arg-type]
-    part.scope = frame.scope
-    part.values = frame.values
-    if inner is not None and needs <= inner[1]:
-        return [*_onto(inner[0], part), part], inner[1]
+def _rest_of_map(owner: str, frame: MapFrame, inner: _Rest | None, units: list[Unit]) -> _Rest:
+    if inner is not None and frame.outstanding:
+        _settle(owner, inner, frame, units)
+        inner = None
+    part = frame.resumed(current=False)
+    needs, part.outstanding = frozenset(frame.outstanding), {}
+    if inner is None:
+        return _Rest([part], needs, None)
+    return _on(part, inner, None)
+
+
+def _on(lower: Frame, inner: _Rest, pool: Pool | None) -> _Rest:
+    """Put the inner frames on top of another one, to be executed by one unit."""
+    inner.stack[-1].parent = lower
+    return _Rest([*inner.stack, lower], inner.needs, inner.pool or pool)
+
+
+def _rest_of_graph(owner: str, frame: GraphFrame, inner: _Rest | None, units: list[Unit], policy: Policy) -> _Rest:
+    waiting = sorted([*frame.waiting, *frame.todo[frame.cursor :]], key=lambda node: node.slot)
+    frame.waiting, frame.todo, frame.cursor = [], [], 0
+    slot = inner.stack[-1].slot if inner is not None else -1
     if inner is not None:
-        needs |= {_settle(inner, frame, units)}
-    return [part], needs
-
-
-def _onto(stack: list[Frame], lower: Frame) -> list[Frame]:
-    """Put a stack, highest first, on top of another frame."""
-    stack[-1].parent = lower
-    lower.values[stack[-1].slot] = MISSING
-    return stack
-
-
-def _graph_rest(
-    frame: GraphFrame, inner: tuple[list[Frame], frozenset[str]] | None, units: list[Unit]
-) -> tuple[list[Frame], frozenset[str]]:
-    """Cut a frame's waiting nodes into units; return what is left for its result, highest frame first, and its needs."""
-    waiting = frame.waiting = sorted([*frame.waiting, *frame.todo[frame.cursor :]], key=lambda node: node.slot)
-    frame.todo, frame.cursor = [], 0
+        frame.values[slot] = External(_INNER, 0)
+        frame.outstanding[_INNER] = None
+    parts, result = regions(waiting, frame.values, _result_slots(frame), frame.outstanding, merge=not policy.eager)
+    if inner is not None and not _goes_on(frame, result, parts, inner):
+        del frame.outstanding[_INNER]
+        _settle(owner, inner, frame, units)
+        _rename(parts, result, _INNER, next(reversed(frame.outstanding)))
+        inner = None
+    keys = _name(owner, frame, parts, result)
+    for region in parts:
+        units.append(_region_unit(frame, region, keys[region.number]))
+        _hand_over(frame, keys[region.number], region.exports)
     if inner is not None:
-        merged = _merge_inner(frame, inner)
-        if merged is not None:
-            return merged
-        _settle(inner, frame, units)
-    regions, result = _regions(frame, waiting)
-    for region in regions:
-        units.append(_region_unit(frame, region))
-    part = _part(frame, result.nodes, frame.exports)
-    part.parent = frame.parent
-    needs = result.needs | _unused(frame)
-    return [part], needs
+        frame.values[slot] = MISSING
+    part = frame.part(result.nodes, frame.exports)
+    if inner is not None:
+        part.values[slot] = MISSING
+        return _on(part, inner, _pool(frame, result.nodes))
+    return _Rest([part], frozenset(result.needs), _pool(frame, result.nodes))
 
 
-def _merge_inner(
-    frame: GraphFrame, inner: tuple[list[Frame], frozenset[str]]
-) -> tuple[list[Frame], frozenset[str]] | None:
-    """Keep the inner frames in one unit with this frame's rest, where that lets nothing wait for more than it needs."""
-    stack, needs = inner
-    if not frozenset(frame.outstanding) <= needs:
-        return None
-    slot = stack[-1].slot
-    reached = {slot}
-    for node in frame.waiting:
-        if not reached.intersection(node.deps):
-            return None
-        reached.add(node.slot)
-    if len(frame.waiting) > 1 and any(len([d for d in node.deps if d in reached]) > 1 for node in frame.waiting):
-        return None
-    part = _part(frame, frame.waiting, frame.exports)
-    part.parent = frame.parent
-    part.values.setdefault(slot, MISSING) if isinstance(part.values, dict) else None
-    return [*_onto(stack, part), part], needs
+_INNER = "(what the frame above gives)"
 
 
-def _unused(frame: GraphFrame) -> frozenset[str]:
-    """Return the units whose results nobody reads: the frame's own result waits for them all the same."""
-    used = {value.key for value in _externals(frame)}
-    return frozenset(key for key in frame.outstanding if key not in used)
+def _goes_on(frame: GraphFrame, result: Region, parts: list[Region], inner: _Rest) -> bool:
+    """Tell whether one unit can execute the inner frames and then the end of this one, with nothing waiting for more than it needs."""
+    alone = set(result.needs) == {_INNER} and all(_INNER not in region.needs for region in parts)
+    pool = _pool(frame, result.nodes)
+    # The unit holds slots for the inner frames' limits; those on the nodes here must be among them.
+    return alone and (pool is None or inner.pool is None or pool in inner.pool.chain())
 
 
-def _externals(frame: GraphFrame) -> Iterator[External]:
-    slots = {slot for node in frame.waiting for slot in node.deps}
-    slots.update(_result_slots(frame))
-    for slot in slots:
-        value = frame.values[slot]
-        if type(value) is External:
-            yield value
+def _rename(parts: list[Region], result: Region, old: Any, new: Any) -> None:
+    for region in (*parts, result):
+        if old in region.needs:
+            region.needs = {new if need == old else need for need in region.needs}
 
 
-def _regions(frame: GraphFrame, waiting: Sequence[Node]) -> tuple[list[_Region], _Region]:
-    """Group waiting nodes into regions; return those, and the one that ends with the frame's result."""
-    uses = _uses_of(frame, waiting)
-    home: dict[int, _Region] = {}
-    regions: dict[int, _Region] = {}
-    for node in waiting:
-        region = _join(node.deps, frame, home, uses, regions)
-        region.nodes.append(node)
-        home[node.slot] = region
-        regions[id(region)] = region
-    unread = [node.slot for node in waiting if not uses.get(node.slot)]
-    ends = [*_result_slots(frame), *unread]
-    for slot in unread:
-        uses[slot] = 1
-    result = _join(ends, frame, home, uses, regions)
-    regions.pop(id(result), None)
-    return _named(frame, list(regions.values()), result, home), result
+def _name(owner: str, frame: GraphFrame, parts: list[Region], result: Region) -> dict[int, str]:
+    """Give regions their keys, and put those in the place of the regions in what others need."""
+    keys: dict[int, str] = {}
+    for region in parts:
+        slots = [node.slot for node in region.nodes]
+        keys[region.number] = unit_key(owner, region.nodes[0].entity.short_name, "w", frame.scope.digest, slots)
+    for region in (*parts, result):
+        region.needs = {keys[need] if isinstance(need, int) else need for need in region.needs}
+    return keys
 
 
-def _uses_of(frame: GraphFrame, waiting: Sequence[Node]) -> dict[int, int]:
-    uses: dict[int, int] = {}
-    for node in waiting:
-        for slot in node.deps:
-            uses[slot] = uses.get(slot, 0) + 1
-    for slot in set(_result_slots(frame)):
-        uses[slot] = uses.get(slot, 0) + 1
-    return uses
-
-
-def _join(
-    deps: Iterable[int],
-    frame: GraphFrame,
-    home: dict[int, _Region],
-    uses: dict[int, int],
-    regions: dict[int, _Region],
-) -> _Region:
-    """Return the region that a node with these dependencies belongs to: one that it alone ends, or a new one."""
-    outside: set[str] = set()
-    sources: dict[int, _Region] = {}
-    alone = True
-    for slot in deps:
-        if slot in home:
-            sources[id(home[slot])] = home[slot]
-            alone = alone and uses[slot] == 1
-        elif type(frame.values[slot]) is External:
-            outside.add(frame.values[slot].key)
-    several = list(sources.values())
-    if several and alone and all(one.needs == several[0].needs for one in several) and outside <= several[0].needs:
-        if all(_ends_in(one, deps, uses) for one in several):
-            return _union(several, home, regions)
-    return _Region([], frozenset(outside | {f"@{id(one)}" for one in several}))
-
-
-def _ends_in(region: _Region, deps: Iterable[int], uses: dict[int, int]) -> bool:
-    """Tell whether nothing of a region is used outside it but by the node with these dependencies."""
-    inside: dict[int, int] = {}
-    for node in region.nodes:
-        for slot in node.deps:
-            inside[slot] = inside.get(slot, 0) + 1
-    wanted = set(deps)
-    return all(uses.get(node.slot, 0) == inside.get(node.slot, 0) + (node.slot in wanted) for node in region.nodes)
-
-
-def _union(several: list[_Region], home: dict[int, _Region], regions: dict[int, _Region]) -> _Region:
-    first = several[0]
-    for other in several[1:]:
-        first.nodes.extend(other.nodes)
-        for node in other.nodes:
-            home[node.slot] = first
-        regions.pop(id(other), None)
-    first.nodes.sort(key=lambda node: node.slot)
-    return first
-
-
-def _named(frame: GraphFrame, regions: list[_Region], result: _Region, home: dict[int, _Region]) -> list[_Region]:
-    """Put keys in the place of regions in what regions need, and externals in the place of their values."""
-    keys = {f"@{id(region)}": unit_key(frame, region.nodes, "w") for region in regions}
-    for region in (*regions, result):
-        region.needs = frozenset(keys.get(need, need) for need in region.needs)
-    for region in regions:
-        for index, slot in enumerate(node.slot for node in region.nodes):
-            frame.values[slot] = External(keys[f"@{id(region)}"], index)
-    return regions
-
-
-def _region_unit(frame: GraphFrame, region: _Region) -> Unit:
-    key = unit_key(frame, region.nodes, "w")
-    exports = tuple(node.slot for node in region.nodes)
-    part = _part(frame, region.nodes, exports)
-    return Unit(key, (part,), tuple(sorted(region.needs)), _pool(frame.scope, region.nodes), frame.scope.depth + 1)
-
-
-__all__ = ["Graph", "Policy", "Unit", "mean_time", "tail", "take", "unit_key"]
+def _region_unit(frame: GraphFrame, region: Region, key: str) -> Unit:
+    part = frame.part(region.nodes, region.exports)
+    deps = tuple(sorted(map(str, region.needs)))
+    return Unit(key, (part,), deps, _pool(frame, region.nodes), frame.scope.depth + 1)

@@ -10,37 +10,25 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from daskflow import shipping
 from daskflow.errors import VersionMismatch
 from daskflow.execute import STUCK, Execution
-from daskflow.frames import Frame
+from daskflow.frames import MISSING, Frame, arrive, link, unit_result
 from daskflow.outcome import Failure
 from daskflow.payload import Payload
 from daskflow.result import Result
 from daskflow.spilling import Policy, Unit, tail, take
-try:
-    from daskflow.spilling import arrive, unit_result
-except ImportError:
-    from daskflow.frames import External, MapFrame
-    def arrive(frames, results):
-        for frame in frames:
-            items = frame.values.items() if isinstance(frame.values, dict) else enumerate(frame.values)
-            for slot, v in list(items):
-                if type(v) is External and v.key in results:
-                    frame.values[slot] = results[v.key][v.index]
-            for k in results: frame.outstanding.pop(k, None)
-    def unit_result(frame, value):
-        if isinstance(frame, MapFrame): return tuple(value)
-        return value if frame.exports is not None else (value,)
 from daskflow.versions import mismatch
 
 if TYPE_CHECKING:
     from distributed import Worker
 
 _TICK = 0.005  # seconds between two looks of the watchdog
+_MOST_RESUME = 4 << 20  # bytes
 _LINGER = 1.0  # seconds that it stays without a unit to look at
 
 
@@ -145,11 +133,13 @@ class Running:
         """Execute it to its end, or to where it cannot go on."""
         frames: tuple[Frame, ...] = shipping.loads(self.payload.data)
         bottom = frames[0]
+        link(frames)
         arrive(frames, dict(zip(self.payload.names, (one.values for one in results), strict=True)))
         if not self.payload.may_spill:
             return Result(unit_result(bottom, Execution(frames[-1]).run()))
-        self.execution = Execution(frames[-1], self._spill_between, eager=self.policy.eager)
-        with watchdog.watching(self):
+        eager = self.policy.eager
+        self.execution = Execution(frames[-1], self._spill_entered if eager else self._spill_between, eager=eager)
+        with nullcontext() if eager else watchdog.watching(self):
             value = self.execution.run()
         if value is STUCK:
             self._tail()
@@ -176,21 +166,41 @@ class Running:
     def _spill_between(self, execution: Execution) -> None:
         self._spill(execution, keep=True)
 
+    def _spill_entered(self, execution: Execution) -> None:
+        """Hand over every node of a frame that was just entered; what the unit came with it executes itself."""
+        frames = stack(execution.frame)
+        if len(frames) > 1:
+            self._send_spilled(frames, take(self.key, frames[-1:], self.policy, time.perf_counter(), keep=False))
+
     def _spill(self, execution: Execution, keep: bool) -> None:
         began = time.perf_counter()
         frames = stack(execution.frame)
-        units = take(frames, self.policy, began, keep=keep)
+        units = take(self.key, frames, self.policy, began, keep=keep)
         if units:
-            holds = [pool_chain(frame.scope.pool) for frame in frames if frame.outstanding and frame.scope.pool is not None]
-            self.link.send({"op": "daskflow-spill", "key": self.key, "units": [spec(one) for one in units], "holds": holds})
+            frame, slot = execution.current
+            under_way = slot >= 0 and frame is frames[-1] and frame.values[slot] is MISSING
+            self._send_spilled(frames, units, _resume(frames, under_way))
         # Where looking is dear, since much is left, it is done less often: it may cost a tenth of the time.
         ended = time.perf_counter()
         self.look_at = ended + 10 * (ended - began)
 
+    def _send_spilled(self, frames: Sequence[Frame], units: Sequence[Unit], resume: bytes | None = None) -> None:
+        if units:
+            holds = [pool_chain(frame.scope.pool) for frame in frames if frame.outstanding and frame.scope.pool is not None]
+            message = {"units": [spec(one) for one in units], "holds": holds, "resume": resume}
+            self.link.send({"op": "daskflow-spill", "key": self.key, **message})
+
     def _tail(self) -> None:
         assert self.execution is not None
-        units, output = tail(stack(self.execution.frame), self.policy, time.perf_counter())
+        units, output = tail(self.key, stack(self.execution.frame), self.policy, time.perf_counter())
         self.link.send({"op": "daskflow-tail", "key": self.key, "units": [spec(one) for one in units], "output": output})
+
+
+def _resume(frames: Sequence[Frame], under_way: bool) -> bytes | None:
+    """Return what a unit is to execute should its worker die: what is left, so that nothing handed over is done again."""
+    top = frames[-1]
+    data = shipping.dumps(tuple(frame.resumed(current=under_way and frame is top) for frame in frames))
+    return data if len(data) <= _MOST_RESUME else None
 
 
 def stack(frame: Frame | None) -> list[Frame]:

@@ -1,0 +1,250 @@
+"""Runs on a cluster: results, errors, cancelling, and what is left."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from distributed import Event
+
+import daskflow as fl
+from daskflow.errors import ClusterError, InputError, OptionError, RunCancelled, RunFailed
+from tests import programs
+from tests.cluster.support import assert_nothing_left, on_cluster
+
+PROGRAMS: list[tuple[Any, dict[str, Any], Any]] = [
+    (programs.multi_wf, {"l": list(range(6)), "chunk": 2}, [3, 4, 5, 6, 7, 8]),
+    (programs.mixed_wf, {"l": list(range(6)), "chunk": 2}, [2, 3, 4, 5, 6, 7]),
+    (programs.spawn, {"n": 5}, [2, 3, 4, 5, 6]),
+    (programs.descend, {"depth": 200}, 200),
+    (programs.step1, {"a": 1}, 2),
+    (programs.core_wf_lp, {"a": 1}, 4),
+    (fl.map_task(programs.core_wf_lp), {"a": [1, 2]}, [4, 5]),
+]
+
+
+@on_cluster()
+async def test_programs_give_what_they_give_in_process(c: Any, s: Any, *workers: Any) -> None:
+    """Every kind of entity gives the same on a cluster as in process, and leaves nothing there."""
+    for entity, inputs, expected in PROGRAMS:
+        assert entity(**inputs) == expected
+        assert await fl.run(entity, **inputs, client=c) == expected
+        await assert_nothing_left(s)
+
+
+@on_cluster(spill_after=0)
+async def test_programs_give_the_same_with_a_task_for_each_node(c: Any, s: Any, *workers: Any) -> None:
+    """With a budget of nothing, every node is a Dask task of its own, and the results are the same."""
+    for entity, inputs, expected in PROGRAMS:
+        assert await fl.run(entity, **inputs, client=c) == expected
+        await assert_nothing_left(s)
+
+
+@on_cluster(spill_after="1ms", chunk="1ms")
+async def test_a_large_nested_program(c: Any, s: Any, *workers: Any) -> None:
+    """A nested program that is cut into many units gives each item's result, in order."""
+    items = list(range(3000))
+    assert await fl.run(programs.multi_wf, l=items, chunk=7, client=c) == [item + 3 for item in items]
+    await assert_nothing_left(s)
+
+
+@on_cluster()
+async def test_ten_thousand_launch_plans_from_one_dynamic(c: Any, s: Any, *workers: Any) -> None:
+    """A dynamic can start ten thousand launch plans."""
+    assert await fl.run(programs.fan_out, n=10_000, client=c) == list(range(3, 10_003))
+    await assert_nothing_left(s)
+
+
+@on_cluster()
+async def test_runs_at_the_same_time(c: Any, s: Any, *workers: Any) -> None:
+    """Runs of one client do not touch each other."""
+    runs = [fl.run(programs.multi_wf, l=list(range(n)), chunk=3, client=c) for n in range(1, 20)]
+    assert await asyncio.gather(*runs) == [[item + 3 for item in range(n)] for n in range(1, 20)]
+    assert len({run.id for run in runs}) == len(runs)
+    await assert_nothing_left(s)
+
+
+@on_cluster()
+async def test_the_users_exception_comes_back(c: Any, s: Any, *workers: Any) -> None:
+    """A task that raises fails the run with its own exception, whose notes say run, node and map index."""
+    run = fl.run(programs.break_below, l=[1, 2, 3], client=c)
+    with pytest.raises(programs.Broken, match="no luck with 3") as caught:
+        await run
+    assert caught.value.__notes__ == [f"run: {run.id}", "node: break[1]/break_at_three[2]", "map index: 2"]
+    assert caught.traceback[-1].name == "break_at_three"
+    assert run.status == "FAILED"
+    await assert_nothing_left(s)
+
+
+@fl.task
+def exit_task(a: int) -> int:
+    raise SystemExit(a)
+
+
+@fl.task
+def interrupt(a: int) -> int:
+    raise KeyboardInterrupt
+
+
+@fl.task
+def recurse(a: int) -> int:
+    def deeper(n: int) -> int:
+        return deeper(n + 1)
+
+    return deeper(0)
+
+
+class Unpicklable(Exception):
+    """An exception that holds what cannot be pickled."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.generator = (one for one in "abc")
+
+
+@fl.task
+def raise_unpicklable(a: int) -> int:
+    raise Unpicklable("odd")
+
+
+@pytest.mark.parametrize(
+    ("entity", "kind", "text"),
+    [
+        (exit_task, RunFailed, "SystemExit: 1"),
+        (interrupt, RunFailed, "KeyboardInterrupt"),
+        (recurse, RecursionError, "maximum recursion depth"),
+        (raise_unpicklable, RunFailed, "Unpicklable: odd"),
+    ],
+)
+def test_what_a_task_may_raise(entity: Any, kind: type[BaseException], text: str) -> None:
+    """Whatever a task raises ends the run with an error that names it, and takes no worker down."""
+
+    @on_cluster(workers=1)
+    async def test(c: Any, s: Any, worker: Any) -> None:
+        run = fl.run(entity, a=1, client=c)
+        with pytest.raises(kind, match=text) as caught:
+            await run
+        assert f"node: {entity.short_name}" in caught.value.__notes__
+        assert await fl.run(programs.step1, a=1, client=c) == 2
+        await assert_nothing_left(s)
+
+    test()
+
+
+@fl.task
+def wait_for(label: str) -> int:
+    from distributed import get_client
+
+    Event(f"{label}-started", client=get_client()).set()
+    Event(f"{label}-go", client=get_client()).wait()
+    return 1
+
+
+@on_cluster()
+async def test_cancelling(c: Any, s: Any, *workers: Any) -> None:
+    """A cancelled run ends at once, though a task of it still runs; other runs go on."""
+    run, other = (fl.run(wait_for, label=name, client=c) for name in ("cancelled", "other"))
+    for name in ("cancelled", "other"):
+        await Event(f"{name}-started").wait()
+    assert run.status == "RUNNING"
+    with pytest.raises(TimeoutError, match=f"run {run.id} has not ended within 0.01 seconds"):
+        await run.wait(timeout=0.01)
+    await run.cancel()
+    assert run.status == "ABORTED"
+    with pytest.raises(RunCancelled, match=run.id):
+        await run.result()
+    for name in ("cancelled", "other"):
+        await Event(f"{name}-go").set()
+    assert await other == 1
+    await run.cancel()
+    await assert_nothing_left(s)
+
+
+@on_cluster()
+async def test_a_run_that_is_dropped_is_forgotten(c: Any, s: Any, *workers: Any) -> None:
+    """A large result that nobody fetches is freed when nobody can ask for it any more."""
+    run = fl.run(_large, n=2_000_000, client=c)
+    await run.wait()
+    assert run.status == "SUCCEEDED"
+    assert len(s.tasks) == 1
+    del run
+    while s.tasks:
+        await asyncio.sleep(0.01)
+    await assert_nothing_left(s)
+
+
+@fl.task
+def _large(n: int) -> bytes:
+    return b"x" * n
+
+
+@on_cluster()
+async def test_a_large_result_comes_when_it_is_asked_for(c: Any, s: Any, *workers: Any) -> None:
+    """A large result stays on the cluster until it is asked for, and is freed then."""
+    run = fl.run(_large, n=2_000_000, client=c)
+    await run.wait()
+    assert len(s.tasks) == 1
+    assert len(await run.result()) == 2_000_000
+    assert len(await run) == 2_000_000
+    await assert_nothing_left(s)
+
+
+@on_cluster()
+async def test_a_client_that_leaves_takes_its_runs_along(c: Any, s: Any, *workers: Any) -> None:
+    """When a client closes, its runs are cancelled, and nothing of them is left."""
+    from distributed import Client
+
+    async with Client(s.address, asynchronous=True) as other:
+        run = fl.run(wait_for, label="left", client=other)
+        await Event("left-started").wait()
+    while s.tasks:
+        await asyncio.sleep(0.01)
+    await Event("left-go").set()
+    await assert_nothing_left(s)
+    assert run.status in ("RUNNING", "FAILED")
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "text"),
+    [
+        ({"max_parallelism": -1}, OptionError, "max_parallelism of the run of .*core_wf must be a positive int, or 0 for unlimited; got -1"),
+        ({"max_parallelism": True}, OptionError, "got True"),
+        ({"name": ""}, OptionError, "name of the run of .*core_wf must be text"),
+        ({"b": 1}, InputError, "core_wf has no input 'b'; it takes a: int"),
+        ({"a": "1"}, InputError, "input 'a' of .*core_wf: expected int, got '1'"),
+    ],
+)
+def test_what_run_refuses(options: dict[str, Any], kind: type[BaseException], text: str) -> None:
+    """What does not fit is refused before any cluster is touched."""
+    with pytest.raises(kind, match=text):
+        fl.run(programs.core_wf, **{"a": 1, **options})
+
+
+@fl.task
+def greet(name: str = "you") -> str:
+    return f"hello {name}"
+
+
+def test_an_input_named_like_a_parameter_of_run_is_ambiguous() -> None:
+    """An input that shares its name with a parameter of run is never taken for that parameter in silence."""
+    with pytest.raises(InputError, match=r"'name' is a parameter of run and an input of .*greet as well; write run\(greet, ...\) with"):
+        fl.run(greet, name="me")
+
+
+@on_cluster(workers=1)
+async def test_inputs_named_like_parameters_of_run(c: Any, s: Any, worker: Any) -> None:
+    """Such an input can be given by position, or in a mapping."""
+    assert await fl.run(greet, "me", client=c, name="greeting") == "hello me"
+    assert await fl.submit(greet, {"name": "me"}, client=c) == "hello me"
+
+
+@on_cluster(workers=1)
+async def test_a_closed_client_is_refused(c: Any, s: Any, worker: Any) -> None:
+    """A client that is closed is named as the reason."""
+    from distributed import Client
+
+    other = await Client(s.address, asynchronous=True)
+    await other.close()
+    with pytest.raises(ClusterError, match="is closed; connect a new one"):
+        await fl.run(programs.step1, a=1, client=other)
