@@ -45,11 +45,11 @@ def get(key: str) -> Any:
     OptionError
         When the value is not one that the key can have, or there is an unknown key under ``daskflow``.
     """
-    import dask
+    import dask.config as dask_config
 
-    section = dask.config.get("daskflow", {}) or {}
+    section = dask_config.get("daskflow", {}) or {}
     for name in section:
         if name.replace("_", "-") not in KEYS:
             raise OptionError(f"Dask's configuration has no key daskflow.{name}; it has {', '.join(KEYS)}")
     default, check = KEYS[key]
-    return check(dask.config.get(f"daskflow.{key}", default), key)
+    return check(dask_config.get(f"daskflow.{key}", default), key)

@@ -208,7 +208,7 @@ class Coordinator:
 
     def _fault(self, key: str, error: Exception) -> None:
         self.faults += 1
-        logger.exception("daskflow: a fault at unit %s", key)
+        logger.error("daskflow: a fault at unit %s", key, exc_info=error)
         unit = self.ledger.units.get(key)
         if unit is not None:
             self.ledger.fail_run(unit.run.id, {"fault": f"{type(error).__name__}: {error}"})

@@ -67,9 +67,8 @@ class DaskTasks:
         """Drop what Dask would keep of a task that it forgets: its span holds on to the task's group for ever."""
         task = self.scheduler.tasks.get(key)
         spans: Any = self.scheduler.extensions.get("spans")
-        span = spans.spans.get(task.group.span_id) if spans is not None and task is not None else None
-        if span is not None:
-            span.groups.discard(task.group)  # type: ignore[union-attr]
+        if spans is not None and task is not None and (span := spans.spans.get(task.group.span_id)) is not None:
+            span.groups.discard(task.group)
 
     def start(self, keys: Iterable[str]) -> None:
         """Let tasks that were just made start."""
@@ -107,7 +106,7 @@ class DaskTasks:
         client = client_name(run)
         state = self.scheduler.clients.get(client)
         if state is not None:
-            self.free([task.key for task in state.wants_what], run)
+            self.free([str(task.key) for task in state.wants_what], run)
             del self.scheduler.clients[client]
 
     def payload(self, key: str) -> Payload | None:
@@ -129,10 +128,10 @@ class DaskTasks:
     def death(self, key: str) -> bool:
         """Tell whether a worker died under the task since the last call; Dask's own count, which has a budget of its own, begins anew."""
         task = self.scheduler.tasks.get(key)
-        died = task is not None and task.suspicious > 0
-        if died:
-            task.suspicious = 0  # type: ignore[union-attr]
-        return died
+        if task is None or task.suspicious == 0:
+            return False
+        task.suspicious = 0
+        return True
 
     def nbytes(self, key: str) -> int:
         """Return the size of a task's result in bytes."""
@@ -144,9 +143,9 @@ class DaskTasks:
         task = self.scheduler.tasks.get(key)
         return str(task.exception_text) if task is not None and task.exception_text else "no reason given"
 
-    def _transitions(self, recommendations: dict[str, Any], why: str) -> None:
+    def _transitions(self, recommendations: Any, why: str) -> None:
         if recommendations:
-            self.scheduler.transitions(recommendations, _stimulus(why))  # type: ignore[arg-type]
+            self.scheduler.transitions(recommendations, _stimulus(why))
 
 
 def _stimulus(why: str) -> str:

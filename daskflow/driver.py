@@ -78,7 +78,7 @@ async def _register(client: Client, scheduler: Any) -> None:
 
 
 async def _check_workers(client: Client) -> None:
-    found = await client._run(versions, on_error="return")
+    found: Any = await client._run(versions, on_error="return")
     for address, there in found.items():
         wrong = f"it answered {there!r}" if isinstance(there, BaseException) else mismatch(there)
         if wrong:

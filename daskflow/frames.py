@@ -9,6 +9,7 @@ A value that another unit makes is an :class:`External` until it has come; a nod
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,10 +20,10 @@ from daskflow.options import DEFAULT_MAX_PARALLELISM
 
 
 class External(NamedTuple):
-    """A value that the unit `key` gives, as item `index` of its result."""
+    """A value that the unit `key` gives, as one item of its result."""
 
     key: str
-    index: int
+    item: int
 
 
 class Missing:
@@ -172,7 +173,8 @@ class Frame:
         self._scope = scope
 
     def _make_scope(self) -> Scope:
-        assert self.parent is not None and self.entity is not None
+        assert self.parent is not None
+        assert self.entity is not None
         outer, label = self.parent.scope, self.parent.label(self.slot)
         if self.parent.entity is None and self.entity.kind != MAP:
             label = ""
@@ -187,6 +189,10 @@ class Frame:
 
     def label(self, slot: int) -> str:
         """Return the name of a node of the frame in addresses."""
+        raise NotImplementedError
+
+    def resumed(self, current: bool) -> Frame:
+        """Return a frame that goes on from here, in another process; with the current node once more, if there is one."""
         raise NotImplementedError
 
 
@@ -386,7 +392,7 @@ def _packed(values: list[Any]) -> list[tuple[Any, int]]:
     packed: list[tuple[Any, int]] = []
     for value in values:
         last, count = packed[-1] if packed else (None, 0)
-        follows = type(value) is External and type(last) is External and (value.key, value.index) == (last.key, last.index + count)
+        follows = type(value) is External and type(last) is External and (value.key, value.item) == (last.key, last.item + count)
         if follows or (value is MISSING and last is MISSING):
             packed[-1] = (last, count + 1)
         else:
@@ -398,7 +404,7 @@ def _unpacked(packed: list[tuple[Any, int]]) -> list[Any]:
     values: list[Any] = []
     for value, count in packed:
         if type(value) is External:
-            values.extend(External(value.key, value.index + step) for step in range(count))
+            values.extend(External(value.key, value.item + step) for step in range(count))
         else:
             values.extend([value] * count)
     return values
@@ -414,7 +420,7 @@ def unit_result(bottom: Frame, value: Any) -> tuple[Any, ...]:
 
 def link(frames: Sequence[Frame]) -> None:
     """Make a stack of frames that has travelled, lowest first, whole again."""
-    for lower, upper in zip(frames, frames[1:], strict=False):
+    for lower, upper in itertools.pairwise(frames):
         upper.parent = lower
 
 
@@ -426,7 +432,7 @@ def arrive(frames: Sequence[Frame], results: Mapping[str, tuple[Any, ...]]) -> N
             if type(value) is not External:
                 continue
             if value.key in results:
-                frame.values[slot] = results[value.key][value.index]
+                frame.values[slot] = results[value.key][value.item]
             else:
                 frame.outstanding[value.key] = None
         for key in results:

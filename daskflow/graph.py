@@ -177,9 +177,7 @@ def follow(value: Any, path: tuple[Step, ...]) -> Any:
             value = getattr(value, part) if attribute and not isinstance(value, dict) else value[part]
         except (AttributeError, LookupError, TypeError) as error:
             step = f".{part}" if attribute else f"[{part!r}]"
-            raise PromiseError(
-                f"a promise's part {step} does not exist in {shorten(value)}: {type(error).__name__}: {error}"
-            ) from None
+            raise PromiseError(f"a promise's part {step} does not exist in {shorten(value)}: {type(error).__name__}: {error}") from None
     return value
 
 
@@ -200,9 +198,7 @@ class Builder:
         self._input_names = tuple(inputs or ())
         self.n_inputs = len(self._input_names)
         self._closed = False
-        self.promises = {
-            name: Promise(self, slot, annotation) for slot, (name, annotation) in enumerate((inputs or {}).items())
-        }
+        self.promises = {name: Promise(self, slot, annotation) for slot, (name, annotation) in enumerate((inputs or {}).items())}
 
     def describe_slot(self, slot: int) -> str:
         """Name a slot for messages."""
@@ -238,9 +234,7 @@ class Builder:
         outputs = entity.interface.outputs
         if not outputs.names:
             return Promise(self, slot, outputs.annotation)
-        parts = [
-            Promise(self, slot, annotation, ((False, index),)) for index, annotation in enumerate(outputs.annotations)
-        ]
+        parts = [Promise(self, slot, annotation, ((False, index),)) for index, annotation in enumerate(outputs.annotations)]
         return promised_outputs(outputs)(*parts)
 
     def _bind_promise(
@@ -357,7 +351,7 @@ def promised_outputs(outputs: Any) -> Any:
 
     key = outputs.factory or outputs.names
     if key not in _promised:
-        base = outputs.factory or collections.namedtuple("Outputs", outputs.names)  # type: ignore[misc]  # noqa: PYI024
+        base = outputs.factory or collections.namedtuple("Outputs", outputs.names)  # noqa: PYI024
 
         def with_overrides(self: Any, **overrides: Any) -> Any:
             self[0].with_overrides(**overrides)

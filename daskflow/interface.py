@@ -71,7 +71,7 @@ class Outputs:
             self.names = tuple(f"o{index}" for index in range(len(self.annotations)))
         elif _is_namedtuple(annotation):
             self.factory = annotation
-            self.names = annotation._fields
+            self.names = self.factory._fields
             hints = typing.get_type_hints(annotation, include_extras=True)
             self.annotations = tuple(hints[name] for name in self.names)
         self.checks = tuple(Checker(one).check for one in self.annotations)
@@ -93,10 +93,7 @@ class Outputs:
             except Mismatch as error:
                 raise OutputError(f"{entity} declares -> {describe(self.annotation)}: {error}") from None
         if not isinstance(value, tuple) or len(value) != len(self.names):
-            raise OutputError(
-                f"{entity} declares {len(self.names)} outputs ({', '.join(self.names)}), "
-                f"but returned {_count(value)}"
-            )
+            raise OutputError(f"{entity} declares {len(self.names)} outputs ({', '.join(self.names)}), but returned {_count(value)}")
         return self._build(value, entity)
 
     def _build(self, value: tuple[Any, ...], entity: str) -> Any:
@@ -181,8 +178,7 @@ class Interface:
     def signature(self) -> str:
         """Return the inputs as a user would declare them."""
         return ", ".join(
-            f"{one.name}: {describe(one.annotation)}" + ("" if one.required else f" = {one.default!r}")
-            for one in self.parameters.values()
+            f"{one.name}: {describe(one.annotation)}" + ("" if one.required else f" = {one.default!r}") for one in self.parameters.values()
         )
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -202,8 +198,7 @@ class Interface:
                 bound[name] = given[name]
             elif parameter.default is REQUIRED:
                 raise InputError(
-                    f"{self.name} is missing the input {name!r} ({describe(parameter.annotation)}); "
-                    f"it takes {self.signature()}"
+                    f"{self.name} is missing the input {name!r} ({describe(parameter.annotation)}); it takes {self.signature()}"
                 )
             else:
                 bound[name] = parameter.default
@@ -211,10 +206,7 @@ class Interface:
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         if len(args) > len(self.parameters):
-            raise InputError(
-                f"{self.name} takes {len(self.parameters)} inputs but {len(args)} were given; "
-                f"it takes {self.signature()}"
-            )
+            raise InputError(f"{self.name} takes {len(self.parameters)} inputs but {len(args)} were given; it takes {self.signature()}")
         given = dict(zip(self.parameters, args, strict=False))
         for name, value in kwargs.items():
             if name not in self.parameters:
@@ -262,8 +254,7 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
 def _parameter(parameter: inspect.Parameter, hints: dict[str, Any], name: str) -> Parameter:
     if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
         raise DefinitionError(
-            f"parameter {str(parameter)!r} of {name} is {parameter.kind.description}; "
-            "an entity's inputs are named: declare each one"
+            f"parameter {str(parameter)!r} of {name} is {parameter.kind.description}; an entity's inputs are named: declare each one"
         )
     if parameter.name not in hints:
         raise DefinitionError(

@@ -5,15 +5,13 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, cast
 
 from daskflow.entity import LAUNCH_PLAN, Entity, P, R_co
 from daskflow.errors import DefinitionError, InputError
 from daskflow.interface import Interface, Parameter
 from daskflow.options import check_limit
 from daskflow.workflow import Workflow
-
-_P = TypeVar("_P")
 
 _registry: weakref.WeakValueDictionary[str, LaunchPlan[..., Any]] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
@@ -160,7 +158,7 @@ class LaunchPlan(Entity[P, R_co]):
         return cls._agreeing(known, plan)
 
     @staticmethod
-    def _agreeing(known: LaunchPlan[..., Any], plan: LaunchPlan[P, R_co]) -> LaunchPlan[P, R_co]:
+    def _agreeing(known: Any, plan: LaunchPlan[P, R_co]) -> LaunchPlan[P, R_co]:
         if known.workflow is not plan.workflow:
             raise DefinitionError(
                 f"a launch plan named {plan.name!r} exists already, for {known.workflow.name}; {plan.workflow.name} needs another name"
@@ -171,11 +169,11 @@ class LaunchPlan(Entity[P, R_co]):
                 f"a launch plan named {plan.name!r} exists already with another {differs}: "
                 f"{getattr(known, differs)!r}, not {getattr(plan, differs)!r}"
             )
-        return known
+        return cast("LaunchPlan[P, R_co]", known)
 
     @classmethod
-    def get_default_launch_plan(cls, ctx: Any, workflow: Workflow[P, R_co]) -> LaunchPlan[P, R_co]:
-        """Return the workflow's default plan; `ctx` is there for Flyte's signature and must be ``None``-like, it is not used."""
+    def get_default_launch_plan(cls, ctx: Any, workflow: Workflow[P, R_co]) -> LaunchPlan[P, R_co]:  # noqa: ARG003
+        """Return the workflow's default plan: nothing bound, its own limit. `ctx`, which Flyte has, is not used."""
         return cls._default(_workflow(workflow))
 
     @classmethod

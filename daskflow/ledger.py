@@ -22,7 +22,7 @@ their slots like any other unit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, NamedTuple
 
 from daskflow.admission import Admission, Pool
@@ -40,7 +40,7 @@ class State(Enum):
     FREED = "freed"
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """Where a run is in its life."""
 
     RUNNING = "RUNNING"
@@ -125,7 +125,22 @@ class Unit:
     """A unit's record."""
 
     __slots__ = (
-        "created", "deaths", "depth", "deps", "finished", "holds", "key", "missing", "payload", "pins", "pool", "refs", "run", "state", "target", "waiters",
+        "created",
+        "deaths",
+        "deps",
+        "depth",
+        "finished",
+        "holds",
+        "key",
+        "missing",
+        "payload",
+        "pins",
+        "pool",
+        "refs",
+        "run",
+        "state",
+        "target",
+        "waiters",
     )  # fmt: skip
 
     def __init__(self, run: Run, spec: Spec) -> None:

@@ -37,11 +37,9 @@ class MapTask(Entity[..., Any]):
         own = target.interface
         if own.outputs.several:
             raise DefinitionError(
-                f"{target.name} has several outputs ({', '.join(own.outputs.names)}); what is mapped has at most one: return a dataclass or a list"
+                f"{target.name} has several outputs ({', '.join(own.outputs.names)}); what is mapped has one: return a dataclass or a list"
             )
-        parameters = {
-            name: self._parameter(one, bound) for name, one in own.parameters.items()
-        }
+        parameters = {name: self._parameter(one, bound) for name, one in own.parameters.items()}
         output = None if own.outputs.annotation is type(None) else list[own.outputs.annotation]  # type: ignore[name-defined]
         self.interface = Interface(self.name, parameters, Outputs(output))
 
@@ -64,7 +62,7 @@ class MapTask(Entity[..., Any]):
         InputError
             When the lists have different lengths, or there is none.
         """
-        lists: dict[str, list[Any]] = {}
+        lists: dict[str, Any] = {}
         shared: dict[str, Any] = {}
         for name, value in inputs.items():
             if name in self.bound:
@@ -127,9 +125,7 @@ def map_task(target: Callable[..., Any], *, concurrency: int | None = None, **un
     refuse_unknown(unknown, ("concurrency",), f"map of {target.name}")
     for name in bound:
         if name not in target.interface.parameters:
-            raise DefinitionError(
-                f"the partial of {target.name} binds {name!r}; it takes {target.interface.signature() or 'no inputs'}"
-            )
+            raise DefinitionError(f"the partial of {target.name} binds {name!r}; it takes {target.interface.signature() or 'no inputs'}")
     return MapTask(target, bound, concurrency)
 
 

@@ -71,9 +71,7 @@ class CacheOptions:
         inputs = tuple(inputs)
         for name in self.ignored:
             if name not in inputs:
-                raise OptionError(
-                    f"cache_ignore_input_vars of {owner} names {name!r}; its inputs are {', '.join(inputs) or 'none'}"
-                )
+                raise OptionError(f"cache_ignore_input_vars of {owner} names {name!r}; its inputs are {', '.join(inputs) or 'none'}")
 
 
 def _typed(given: Mapping[str, Any], name: str, kind: Any, default: Any, owner: str) -> Any:

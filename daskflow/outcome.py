@@ -87,7 +87,7 @@ class Failure(NamedTuple):
         return cls(
             type(error).__qualname__,
             _text(lambda: str(error)),
-            tuple(_text(lambda one=one: str(one)) for one in getattr(error, "__notes__", ())[:20]),  # type: ignore[misc]
+            tuple(_text(lambda one=one: str(one)) for one in getattr(error, "__notes__", ())[:20]),
             _text(lambda: "".join(traceback.format_exception(error))),
             _pickled(error),
         )

@@ -133,8 +133,8 @@ class Run:
         return await asyncio.wrap_future(self._submit(coroutine))
 
     def _submit(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
-        loop = self._client.loop.asyncio_loop  # type: ignore[attr-defined]
-        return asyncio.run_coroutine_threadsafe(coroutine, loop)
+        loop: Any = self._client.loop
+        return asyncio.run_coroutine_threadsafe(coroutine, loop.asyncio_loop)
 
     def _start(self, message: dict[str, Any]) -> None:
         """Submit the run and follow it; errors of the submission are raised at once where the client is a blocking one."""
@@ -333,10 +333,10 @@ def _embedded() -> tuple[Client, Callable[[], None]]:
 
     if sys.modules["__main__"].__name__ == "__mp_main__":
         raise ClusterError(
-            "daskflow.run was called while a worker process imports the main script; "
-            'put the call under: if __name__ == "__main__":'
+            'daskflow.run was called while a worker process imports the main script; put the call under: if __name__ == "__main__":'
         )
-    cluster = LocalCluster(dashboard_address=None)
+    options: dict[str, Any] = {"dashboard_address": None}
+    cluster = LocalCluster(**options)
     client = Client(cluster, set_as_default=False)
     closed = threading.Lock()
 

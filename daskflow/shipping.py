@@ -48,7 +48,10 @@ def is_users(module: ModuleType) -> bool:
     if name not in _seen_modules:
         path = getattr(module, "__file__", None)
         _seen_modules[name] = (
-            bool(path) and name != "__main__" and not os.path.realpath(path).startswith(_INSTALLED) and not name.startswith("daskflow")
+            path is not None
+            and name != "__main__"
+            and not os.path.realpath(path).startswith(_INSTALLED)
+            and not name.startswith("daskflow")
         )
     return _seen_modules[name]
 
@@ -80,7 +83,7 @@ def _missing() -> Any:
     return dataclasses.MISSING
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _Pickler(cloudpickle.Pickler):
     """Pickles entities by name where they have one, by value otherwise."""
 
     def __init__(
@@ -92,14 +95,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         super().__init__(file, protocol=5, buffer_callback=buffers)
         self._names = names or {}
 
-    def reducer_override(self, value: Any) -> Any:
-        if type(value) is _SENTINEL:
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is _SENTINEL:
             return _missing, ()
-        if isinstance(value, Entity):
-            name = value.shipment or self._names.get(id(value))
+        if isinstance(obj, Entity):
+            name = obj.shipment or self._names.get(id(obj))
             if name is not None:
                 return entity_of, name
-        return super().reducer_override(value)
+        return super().reducer_override(obj)
 
 
 class _ShippingPickler(_Pickler):
@@ -109,11 +112,11 @@ class _ShippingPickler(_Pickler):
         super().__init__(file)
         self.entities: list[Entity[..., Any]] = []
 
-    def reducer_override(self, value: Any) -> Any:
-        if isinstance(value, Entity) and value.shipment is None:
-            self.entities.append(value)
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, Entity) and obj.shipment is None:
+            self.entities.append(obj)
             return NotImplemented
-        return super().reducer_override(value)
+        return super().reducer_override(obj)
 
 
 class Shipment:

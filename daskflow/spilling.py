@@ -15,6 +15,7 @@ The output of the lowest frame becomes the execution's own result.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Policy:
         else:
             count = min(self.most, pending, math.ceil(pending * mean / self.chunk))
         bounds = [index * pending // count for index in range(count + 1)]
-        return [range(low, high) for low, high in zip(bounds, bounds[1:], strict=False)]
+        return [range(low, high) for low, high in itertools.pairwise(bounds)]
 
 
 def mean_time(frame: Frame, now: float) -> float | None:

@@ -151,9 +151,8 @@ class Checker:
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
-        self.check: Check = _SCALARS.get(annotation) if _hashable(annotation) else None  # type: ignore[assignment]
-        if self.check is None:
-            self.check = _compile(annotation)
+        scalar = _SCALARS.get(annotation) if _hashable(annotation) else None
+        self.check: Check = scalar or _compile(annotation)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Checker, (self.annotation,)

@@ -29,37 +29,37 @@ core_wf_lp = fl.LaunchPlan.get_or_create(core_wf)
 
 
 @fl.dynamic
-def level2(l: list[int]) -> list[int]:  # noqa: E741
+def level2(l: list[int]) -> list[int]:
     return [core_wf_lp(a=a) for a in l]
 
 
 @fl.task
-def reduce(l: list[list[int]]) -> list[int]:  # noqa: E741
+def reduce(l: list[list[int]]) -> list[int]:
     return [item for part in l for item in part]
 
 
 @fl.dynamic
-def level1(l: list[int], chunk: int) -> list[int]:  # noqa: E741
+def level1(l: list[int], chunk: int) -> list[int]:
     return reduce(l=[level2(l=l[i : i + chunk]) for i in range(0, len(l), chunk)])
 
 
 @fl.workflow
-def multi_wf(l: list[int], chunk: int) -> list[int]:  # noqa: E741
+def multi_wf(l: list[int], chunk: int) -> list[int]:
     return level1(l=l, chunk=chunk)
 
 
 @fl.workflow
-def mapped2(l: list[int]) -> list[int]:  # noqa: E741
+def mapped2(l: list[int]) -> list[int]:
     return fl.map_task(step2)(a=l)
 
 
 @fl.dynamic
-def mixed1(l: list[int], chunk: int) -> list[int]:  # noqa: E741
+def mixed1(l: list[int], chunk: int) -> list[int]:
     return reduce(l=[mapped2(l=l[i : i + chunk]) for i in range(0, len(l), chunk)])
 
 
 @fl.workflow
-def mixed_wf(l: list[int], chunk: int) -> list[int]:  # noqa: E741
+def mixed_wf(l: list[int], chunk: int) -> list[int]:
     return mixed1(l=l, chunk=chunk)
 
 
@@ -192,7 +192,7 @@ def break_at_three(a: int) -> int:
 
 
 @fl.workflow
-def break_in_map(l: list[int]) -> list[int]:  # noqa: E741
+def break_in_map(l: list[int]) -> list[int]:
     return fl.map_task(break_at_three)(a=l)
 
 
@@ -200,5 +200,5 @@ break_lp = fl.LaunchPlan.get_or_create(break_in_map, name="tests.break")
 
 
 @fl.dynamic
-def break_below(l: list[int]) -> list[list[int]]:  # noqa: E741
+def break_below(l: list[int]) -> list[list[int]]:
     return [break_lp(l=[0, 1]), break_lp(l=l)]

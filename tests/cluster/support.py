@@ -9,6 +9,7 @@ from distributed.utils_test import gen_cluster
 
 from daskflow.coordinator import Coordinator
 
+
 def on_cluster(workers: int = 2, threads: int = 4, **config: Any) -> Any:
     """Return a decorator that runs a test with a client, a scheduler and workers as its arguments.
 

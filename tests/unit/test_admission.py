@@ -497,7 +497,7 @@ def steps(admission: Admission, n: int) -> list[int]:
     costs = []
     for _ in range(n):
         key = running.pop(0)
-        costs.append(cost(lambda key=key: running.extend(admission.admit()) or admission.release(key)))
+        costs.append(cost(lambda key=key, running=running: running.extend(admission.admit()) or admission.release(key)))
         running += admission.admit()
     return costs
 
@@ -622,9 +622,7 @@ class Model(RuleBasedStateMachine):
     def conflict(self, index: int) -> None:
         """Whatever is wrong with a known pool, it is refused, and nothing has changed."""
         run, pool = self.pool(index)
-        known = {pool_id for _, pools, _ in self.waiting.values() for pool_id in pools}.union(
-            *(pools for _, pools in self.held.values())
-        )
+        known = {pool_id for _, pools, _ in self.waiting.values() for pool_id in pools}.union(*(pools for _, pools in self.held.values()))
         if pool.id not in known:
             return
         for wrong, its_run in [
