@@ -125,7 +125,7 @@ class Running:
         self.link = link
         self.payload = payload
         options = payload.options
-        self.policy = Policy(options["spill_after"], options["chunk"], max(8, 2 * payload.threads))
+        self.policy = Policy(options["spill_after"], options["chunk"], max(64, 4 * payload.threads))
         self.execution: Execution | None = None
         self.look_at = time.perf_counter() + self.policy.budget
 

@@ -1,95 +1,85 @@
-"""Limits: how many tasks may execute at the same moment, said at each of the levels where it can be said.
+"""Limits at several levels, measured.
 
-Every task here takes a nap and returns when it began and ended, on the clock that all processes of a machine share. From that
-follows how many napped at the same moment at most. The cluster has room for twelve, so the limits are what holds them back.
+Each task notes when it began and ended, on the clock that all processes of a machine share, and the highest overlap is
+printed beside the limit. Limits add up: a run's own limit holds for everything below it, together with what is set there.
 
-- A map's `concurrency` covers its items; other tasks of the run do not count.
-- `@workflow(max_parallelism=)` covers a run of that workflow. What `fl.run` is told goes before it.
-- A launch plan's `max_parallelism` covers each child run of its own, here two of them side by side: two times two.
-- What `fl.run` is told covers the whole run, child runs included: what they say themselves can narrow it, never widen it.
+Prints::
 
-It prints:
-
-```
-no word, room for 12:                 at most 12 at once: reached 12
-map concurrency=3:                    at most  3 at once: reached  3
-@workflow(max_parallelism=4):         at most  4 at once: reached  4
-the same, by run(max_parallelism=6):  at most  6 at once: reached  6
-launch plan of 2, two child runs:     at most  4 at once: reached  4
-the same, by run(max_parallelism=3):  at most  3 at once: reached  3
-```
+    workflow(max_parallelism=4):               at most 4 at once, reached 4
+    launch plan of its own, max_parallelism=2: at most 2 at once, reached 2
+    map with concurrency=3:                    at most 3 at once, reached 3
+    two plans of 2 under run(..., 3):          at most 3 at once, reached 3
+    map with concurrency=3 under run(..., 1):  at most 1 at once, reached 1
 """
 
 from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from distributed import Client, LocalCluster
 
 import daskflow as fl
 
 
-@dataclass(frozen=True)
-class Nap:
-    began: float
-    ended: float
+@dataclass
+class Span:
+    """When a task ran, in seconds."""
+
+    start: float
+    end: float
 
 
 @fl.task
-def nap(number: int, seconds: float) -> Nap:
-    began = time.monotonic()
+def nap(index: int, seconds: float) -> Span:
+    start = time.monotonic()
     time.sleep(seconds)
-    return Nap(began, time.monotonic())
+    return Span(start, time.monotonic())
 
 
-@fl.workflow
-def naps(numbers: list[int], seconds: float) -> list[Nap]:
-    return fl.map_task(functools.partial(nap, seconds=seconds))(number=numbers)
-
-
-@fl.workflow
-def naps_in_a_window(numbers: list[int], seconds: float) -> list[Nap]:
-    return fl.map_task(functools.partial(nap, seconds=seconds), concurrency=3)(number=numbers)
+naps = functools.partial(nap, seconds=0.1)
 
 
 @fl.workflow(max_parallelism=4)
-def four_at_once(numbers: list[int], seconds: float) -> list[Nap]:
-    return naps(numbers=numbers, seconds=seconds)
+def four_at_once(items: list[int]) -> list[Span]:
+    return fl.map_task(naps)(index=items)
 
 
-two_at_once_lp = fl.LaunchPlan.get_or_create(naps, name="two_at_once", max_parallelism=2)
+two_at_once = fl.LaunchPlan.get_or_create(four_at_once, name="two_at_once", max_parallelism=2)
 
 
-@fl.task
-def join(parts: list[list[Nap]]) -> list[Nap]:
-    return [one for part in parts for one in part]
+@fl.workflow
+def window_of_three(items: list[int]) -> list[Span]:
+    return fl.map_task(naps, concurrency=3)(index=items)
 
 
 @fl.dynamic
-def two_children(numbers: list[int], seconds: float) -> list[Nap]:
-    half = len(numbers) // 2
-    return join(parts=[two_at_once_lp(numbers=part, seconds=seconds) for part in (numbers[:half], numbers[half:])])
+def two_plans(items: list[int]) -> list[list[Span]]:
+    return [two_at_once(items=items), two_at_once(items=items)]
 
 
-def most_at_once(naps: list[Nap]) -> int:
-    """Return how many naps had begun and not ended at the same moment, at most."""
-    return max(sum(other.began <= one.began < other.ended for other in naps) for one in naps)
+def overlap(spans: Sequence[Span]) -> int:
+    """Return how many naps there were at the same moment at most."""
+    return max(sum(one.start <= other.start < one.end for one in spans) for other in spans)
 
 
-def show(title: str, limit: int, entity: Any, *, seconds: float, **options: int) -> None:
-    taken = fl.run(entity, numbers=list(range(24)), seconds=seconds, **options).result()
-    print(f"{title:<37} at most {limit:>2} at once: reached {most_at_once(taken):>2}")
+def report(title: str, limit: int, client: Any, entity: Any, **options: Any) -> None:
+    result = fl.run(entity, items=list(range(8)), client=client, **options).result()
+    spans = [span for part in result for span in (part if isinstance(part, list) else [part])]
+    print(f"{title:<42} at most {limit} at once, reached {overlap(spans)}")
+
+
+def main() -> None:
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=4, dashboard_address=":0") as cluster, Client(cluster) as client:
+        report("workflow(max_parallelism=4):", 4, client, four_at_once)
+        report("launch plan of its own, max_parallelism=2:", 2, client, two_at_once)
+        report("map with concurrency=3:", 3, client, window_of_three)
+        report("two plans of 2 under run(..., 3):", 3, client, two_plans, max_parallelism=3)
+        report("map with concurrency=3 under run(..., 1):", 1, client, window_of_three, max_parallelism=1)
 
 
 if __name__ == "__main__":
-    # A nap needs a thread and no processor, so there may be more threads than processors here.
-    with LocalCluster(n_workers=2, threads_per_worker=6, dashboard_address=None) as cluster, Client(cluster):
-        show("no word, room for 12:", 12, naps, seconds=0.3)
-        show("map concurrency=3:", 3, naps_in_a_window, seconds=0.1)
-        show("@workflow(max_parallelism=4):", 4, four_at_once, seconds=0.1)
-        show("the same, by run(max_parallelism=6):", 6, four_at_once, seconds=0.1, max_parallelism=6)
-        show("launch plan of 2, two child runs:", 4, two_children, seconds=0.1)
-        show("the same, by run(max_parallelism=3):", 3, two_children, seconds=0.1, max_parallelism=3)
+    main()
