@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from daskflow._version import __version__ as __version__
 from daskflow.dynamic import dynamic as dynamic
 from daskflow.execute import run_in_process as _run_in_process  # noqa: F401  (gives entities their in-process engine)
 from daskflow.launchplan import LaunchPlan as LaunchPlan
+from daskflow.lowering import to_delayed as _to_delayed  # noqa: F401  (gives entities their lowering)
 from daskflow.map_task import map_task as map_task
 from daskflow.task import task as task
 from daskflow.workflow import workflow as workflow
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from daskflow.session import submit as submit
 
 map = map_task
-
-__version__ = "0.1.0"
 
 _ON_A_CLUSTER = ("Run", "run", "submit")
 

@@ -34,3 +34,6 @@ state = State()
 
 #: How an entity called in plain Python is run. Set by :mod:`daskflow.execute`, which is above the entities.
 run_in_process: Callable[[Entity[..., Any], dict[str, Any]], Any]
+
+#: How an entity is lowered to plain Dask. Set by :mod:`daskflow.lowering`.
+to_delayed: Callable[[Entity[..., Any], dict[str, Any]], Any]

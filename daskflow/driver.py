@@ -6,6 +6,7 @@ Every failure of the network ends as one of our errors, which names the schedule
 from __future__ import annotations
 
 import asyncio
+import importlib
 import pickle
 import weakref
 from collections.abc import AsyncIterator, Mapping
@@ -20,6 +21,9 @@ from daskflow.versions import mismatch, versions
 
 if TYPE_CHECKING:
     from distributed import Client
+
+#: Dask loads it by this name; nothing here is built on it.
+_PLUGIN = "daskflow_plugins.scheduler"
 
 _ready: weakref.WeakSet[Client] = weakref.WeakSet()
 
@@ -62,10 +66,9 @@ async def ensure_ready(client: Client) -> None:
 
 
 async def _register(client: Client, scheduler: Any) -> None:
-    from daskflow_plugins.scheduler import NAME, DaskflowScheduler
-
+    plugin = importlib.import_module(_PLUGIN)
     try:
-        await scheduler.register_scheduler_plugin(plugin=pickle.dumps(DaskflowScheduler()), name=NAME, idempotent=True)
+        await scheduler.register_scheduler_plugin(plugin=pickle.dumps(plugin.DaskflowScheduler()), name=plugin.NAME, idempotent=True)
     except ImportError as error:
         raise VersionMismatch(
             f"the scheduler at {_address(client)} has no daskflow that fits ({error}); install daskflow {daskflow_version()} there"

@@ -52,6 +52,28 @@ class Entity(Generic[P, R_co]):
             )
         return cast("R_co", context.run_in_process(self, bound))
 
+    def to_delayed(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Return an ordinary ``dask.delayed`` graph of the call, with one Dask task for each node.
+
+        Any Dask scheduler computes it, and ``dask.visualize`` draws it; no daskflow plug-in is needed. A dynamic is one task that
+        executes all that it starts; limits have no effect.
+
+        Raises
+        ------
+        InputError
+            When the inputs do not fit.
+
+        Examples
+        --------
+        >>> from daskflow import task
+        >>> @task
+        ... def add(a: int, b: int) -> int:
+        ...     return a + b
+        >>> add.to_delayed(a=1, b=2).compute(scheduler="synchronous")
+        3
+        """
+        return context.to_delayed(self, self.interface.bind(args, kwargs))
+
     def _plain_way_out(self) -> str:
         return "or call plain functions there"
 

@@ -176,7 +176,7 @@ class Frame:
         assert self.parent is not None
         assert self.entity is not None
         outer, label = self.parent.scope, self.parent.label(self.slot)
-        if self.parent.entity is None and self.entity.kind != MAP:
+        if self.entity.kind != MAP and isinstance(self.parent, GraphFrame) and isinstance(self.parent.graph, Root):
             label = ""
         if self.entity.kind == LAUNCH_PLAN:
             plan: Any = self.entity
@@ -211,7 +211,13 @@ class Part:
         return self._labels.get(slot, f"({slot})")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Part, (self._labels, self.output, self.output_slots)
+        return type(self), (self._labels, self.output, self.output_slots)
+
+
+class Root(Part):
+    """The part that holds only the call that a run begins with, which does not show in addresses: it is the run."""
+
+    __slots__ = ()
 
 
 class GraphFrame(Frame):
@@ -439,8 +445,9 @@ def arrive(frames: Sequence[Frame], results: Mapping[str, tuple[Any, ...]]) -> N
             frame.outstanding.pop(key, None)
 
 
-def root_frame(entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope) -> GraphFrame:
-    """Return the frame that holds only the call of an entity with its inputs."""
-    frame = GraphFrame(Part({0: entity.short_name}, Ref(0, ()), (0,)), [MISSING], None, None, 0, [Node(0, entity, inputs)])
+def root_frame(entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope, label: str | None = None) -> GraphFrame:
+    """Return the frame that holds only the call of an entity with its inputs; `label` names it where it is not a run."""
+    kind = Root if label is None else Part
+    frame = GraphFrame(kind({0: label or entity.short_name}, Ref(0, ()), (0,)), [MISSING], None, None, 0, [Node(0, entity, inputs)])
     frame.scope = scope
     return frame

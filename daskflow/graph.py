@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskflow.errors import GraphError, InputError, PromiseError
-from daskflow.promise import Promise, Step
+from daskflow.overrides import apply
+from daskflow.promise import Promise, Step, holds_promise
 from daskflow.types import SCALARS, Mismatch, assignable, describe, item_type, shorten
 
 if TYPE_CHECKING:
@@ -299,8 +300,6 @@ class Builder:
 
     def override(self, slot: int, overrides: dict[str, Any]) -> None:
         """Change options of a recorded call."""
-        from daskflow.overrides import apply
-
         if slot < self.n_inputs:
             raise GraphError(f"{self.describe_slot(slot)} is not a call: with_overrides belongs to calls")
         apply(self.nodes[slot - self.n_inputs], overrides)
@@ -324,15 +323,6 @@ class Builder:
         if not any(True for _ in slots_of(output)):
             outputs.check(output, self.owner)
         return Graph(self.n_inputs, self.nodes, output)
-
-
-def holds_promise(value: Any) -> bool:
-    """Tell whether a promise stands anywhere inside a container."""
-    if type(value) is Promise:
-        return True
-    if isinstance(value, dict):
-        return any(map(holds_promise, value.values()))
-    return isinstance(value, (list, tuple)) and any(map(holds_promise, value))
 
 
 def _part(annotation: Any, part: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from daskflow.entity import MAP, Entity
 from daskflow.errors import DefinitionError, InputError
 from daskflow.interface import Interface, Outputs, Parameter
-from daskflow.options import check_limit
+from daskflow.options import check_limit, refuse_unknown
 
 
 class MapTask(Entity[..., Any]):
@@ -114,8 +114,6 @@ def map_task(target: Callable[..., Any], *, concurrency: int | None = None, **un
     >>> map_task(functools.partial(add, b=10))(a=[1, 2, 3])
     [11, 12, 13]
     """
-    from daskflow.options import refuse_unknown
-
     bound: dict[str, Any] = {}
     while isinstance(target, functools.partial):
         bound = {**_partial_inputs(target), **bound}

@@ -44,6 +44,17 @@ def users_traceback(trace: TracebackType | None) -> TracebackType | None:
     return cut or trace
 
 
+def users_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
+    """Return the lines of a traceback that are users' own: neither ours nor the libraries' that brought the exception here."""
+    own = [one for one in traceback.extract_tb(trace) if not one.filename.startswith(_PACKAGE) and "<frozen" not in one.filename]
+    last = max((index for index, one in enumerate(own) if _is_library(one.filename)), default=-1)
+    return own[last + 1 :] or own
+
+
+def _is_library(path: str) -> bool:
+    return f"{os.sep}concurrent{os.sep}futures{os.sep}" in path or f"{os.sep}site-packages{os.sep}click{os.sep}" in path
+
+
 def bounded_traceback(trace: TracebackType | None) -> TracebackType | None:
     """Leave out the middle of a very long traceback: what pickles tracebacks does so by recursion."""
     entries = []

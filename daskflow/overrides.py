@@ -13,11 +13,14 @@ key                 effect
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daskflow.errors import OptionError
-from daskflow.graph import Node, holds_promise
 from daskflow.options import CacheOptions, refuse_unknown
+from daskflow.promise import holds_promise
+
+if TYPE_CHECKING:
+    from daskflow.graph import Node
 
 _KEYS = ("node_name", *CacheOptions.NAMES[:3])
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")

@@ -117,3 +117,12 @@ for _symbol, _name in {**_UNARY, **_COMPARISONS}.items():
 for _symbol, _name in _OPERATORS.items():
     for _prefix in ("", "r", "i"):
         setattr(Promise, f"__{_prefix}{_name}__", _refusing(_symbol))
+
+
+def holds_promise(value: Any) -> bool:
+    """Tell whether a promise stands anywhere inside a container."""
+    if type(value) is Promise:
+        return True
+    if isinstance(value, dict):
+        return any(map(holds_promise, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(holds_promise, value))

@@ -42,16 +42,17 @@ _by_value_lock = threading.Lock()
 _seen_modules: dict[str, bool] = {}
 
 
+def _is_ours(name: str) -> bool:
+    return name.partition(".")[0] in ("daskflow", "daskflow_plugins")
+
+
 def is_users(module: ModuleType) -> bool:
     """Tell whether a module is a user's own file, and not part of Python or of an installed distribution."""
     name = module.__name__
     if name not in _seen_modules:
         path = getattr(module, "__file__", None)
         _seen_modules[name] = (
-            path is not None
-            and name != "__main__"
-            and not os.path.realpath(path).startswith(_INSTALLED)
-            and not name.startswith("daskflow")
+            path is not None and name != "__main__" and not os.path.realpath(path).startswith(_INSTALLED) and not _is_ours(name)
         )
     return _seen_modules[name]
 
@@ -215,6 +216,12 @@ def dumps(
     file = io.BytesIO()
     _Pickler(file, buffers, names).dump(value)
     return file.getvalue()
+
+
+def dumps_by_value(value: Any) -> bytes:
+    """Pickle anything that holds entities, with users' own modules by value, for where no shipment goes."""
+    with _users_modules_by_value():
+        return dumps(value)
 
 
 loads = pickle.loads

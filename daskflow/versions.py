@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
+from daskflow._version import __version__
+
 
 def versions() -> dict[str, str]:
     """Return the versions in this process: of daskflow, and of Python, whose code is shipped as it is."""
-    import daskflow
-
-    return {"daskflow": daskflow.__version__, "python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    return {"daskflow": __version__, "python": f"{sys.version_info.major}.{sys.version_info.minor}"}
 
 
 def mismatch(others: Mapping[str, str] | None) -> str:

@@ -230,7 +230,8 @@ def report(packages: list[Measure], most: int = 12) -> Iterable[str]:
 
 STYLE = """
 svg { background: #fff; font: 12px system-ui, sans-serif; fill: #1f2933 }
-.bar, .dot { fill: #2b7a9b } .dot { fill-opacity: .55 } .axis { stroke: #9aa5b1; fill: none } .note { fill: #616e7c } .head { font-weight: 600 }
+.bar, .dot { fill: #2b7a9b } .dot { fill-opacity: .55 } .axis { stroke: #9aa5b1; fill: none } .note { fill: #616e7c }
+.head { font-weight: 600 }
 @media (prefers-color-scheme: dark) {
   svg { background: #14181d; fill: #e4e7eb } .bar, .dot { fill: #5fb3d4 } .axis { stroke: #52606d } .note { fill: #9aa5b1 }
 }

@@ -1,0 +1,249 @@
+"""The command line: ``daskflow``, and the same as ``dask workflow``.
+
+Exit status: 0 for success, 1 where the run failed, 2 for wrong usage or inputs, 3 where the cluster cannot be reached or does
+not fit, 130 after Ctrl-C, which cancels the run.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from daskflow import __version__
+from daskflow.errors import ClusterError, DaskflowError, InputError, OptionError, SchedulerUnreachable
+
+if TYPE_CHECKING:
+    from daskflow.entity import Entity
+
+FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+_MOST_LINES = 15
+_CONNECT_TIMEOUT = 10  # seconds
+
+
+@click.group(name="daskflow", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="daskflow")
+def daskflow() -> None:
+    """Typed, nested workflows on Dask that cost what the work costs."""
+
+
+def _run_options() -> list[click.Option]:
+    """Return the options of a run: they stand before FILE, or after ENTITY where no input of it has the name."""
+    return [
+        click.Option(
+            ["run_inputs_file", "--inputs-file"], metavar="PATH", help="Inputs as JSON or YAML; - is standard input. Options go before it."
+        ),
+        click.Option(["run_scheduler", "--scheduler"], metavar="ADDRESS", help="Run on the cluster of this Dask scheduler."),
+        click.Option(["run_local", "--local"], is_flag=True, default=False, help="Run in this process."),
+        click.Option(
+            ["run_max_parallelism", "--max-parallelism"], type=int, metavar="N", help="How many nodes may execute at once; 0: any."
+        ),
+        click.Option(["run_json", "--json"], is_flag=True, default=False, help="Print the result as JSON."),
+    ]
+
+
+class _RunCommand(click.Command):
+    """``run``: what stands after ENTITY is parsed by the entity's own options."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show what a user writes."""
+        formatter.write_usage(ctx.command_path, "[RUN OPTIONS] FILE ENTITY [--INPUT VALUE]...")
+
+
+def _run(file: str | None, rest: tuple[str, ...], **chosen: Any) -> None:
+    """Run a task, workflow, dynamic, map or launch plan of a FILE, on an embedded Dask cluster if nothing else is said.
+
+    FILE is a path, or the dotted name of a module. `daskflow run FILE` lists what is in it, and
+    `daskflow run FILE ENTITY --help` shows an entity's inputs.
+    """
+    if file is None:
+        raise click.UsageError("Missing argument 'FILE'.")
+    module = _loaded(file)
+    if not rest or rest[0] in ("-h", "--help"):
+        _list(file, module)
+        if not rest:
+            _fail(f"which entity of {file} is to be run?", USAGE)
+        return
+    from daskflow.files import entity as find
+
+    entity = _or_usage(lambda: find(module, rest[0]))
+    command = _entity_command(rest[0], entity, chosen)
+    command.main(list(rest[1:]), prog_name=f"daskflow run {file} {rest[0]}", standalone_mode=True)
+
+
+daskflow.add_command(
+    _RunCommand(
+        "run",
+        callback=_run,
+        params=[*_run_options(), click.Argument(["file"], required=False), click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)],
+        help=_run.__doc__,
+        context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+    )
+)
+
+
+def _loaded(file: str) -> Any:
+    from daskflow.files import load
+
+    try:
+        return load(file)
+    except InputError as error:
+        _fail(str(error), USAGE)
+    except Exception as error:
+        _fail_with(error, f"{file} cannot be imported")
+
+
+def _or_usage(action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    except (InputError, OptionError) as error:
+        _fail(str(error), USAGE)
+
+
+def _list(file: str, module: Any) -> None:
+    from daskflow.files import entities
+
+    found = entities(module)
+    width = max(map(len, found), default=0)
+    click.echo(f"Entities in {file}:")
+    for name, entity in found.items():
+        summary = (entity.__doc__ or "").strip().partition("\n")[0]
+        click.echo(f"  {name:<{width}}  {entity.kind_name:<11}  {summary}".rstrip())
+
+
+def _entity_command(name: str, entity: Entity[..., Any], before: dict[str, Any]) -> click.Command:
+    """Return the command that runs an entity: its inputs are options, and so are those of a run that no input's name hides."""
+    from daskflow.cliargs import options
+
+    inputs = options(entity)
+    taken = {flag for one in inputs for flag in (*one.opts, *one.secondary_opts)}
+    own = [one for one in _run_options() if not taken.intersection(one.opts)]
+
+    def execute(**given: Any) -> None:
+        after = {str(one.name): given.pop(str(one.name)) for one in own}
+        chosen = {**before, **{option: value for option, value in after.items() if value is not None and value is not False}}
+        _execute(entity, {one: value for one, value in given.items() if value is not None}, chosen)
+
+    return click.Command(name, callback=execute, params=[*inputs, *own], help=_help(entity))
+
+
+def _execute(entity: Entity[..., Any], given: dict[str, Any], chosen: dict[str, Any]) -> None:
+    from daskflow.cliargs import read_inputs
+
+    path = chosen["run_inputs_file"]
+    from_file = _or_usage(lambda: read_inputs(path, entity.interface)) if path is not None else {}
+    inputs = {**from_file, **given}
+    limit = chosen["run_max_parallelism"]
+    try:
+        result = _result_here(entity, inputs, limit) if chosen["run_local"] else _result(entity, inputs, limit, chosen["run_scheduler"])
+    except ClusterError as error:
+        _fail(str(error), UNREACHABLE)
+    except KeyboardInterrupt:
+        _fail("interrupted; the run is cancelled", INTERRUPTED)
+    except _BadInput as error:
+        _fail(str(error), USAGE)
+    except Exception as error:
+        _fail_with(error, f"{entity.name} failed")
+    _show(result, chosen["run_json"])
+
+
+class _BadInput(Exception):
+    """What was given does not fit, seen before anything ran."""
+
+
+def _result_here(entity: Entity[..., Any], inputs: dict[str, Any], limit: int | None) -> Any:
+    from daskflow.execute import run_in_process
+    from daskflow.options import check_limit
+
+    try:
+        bound = entity.interface.check_inputs(entity.interface.bind((), inputs))
+        check_limit(limit, "max_parallelism", f"the run of {entity.name}", zero=True)
+        entity.prepare()
+    except DaskflowError as error:
+        raise _BadInput(str(error)) from error
+    return run_in_process(entity, bound)
+
+
+def _result(entity: Entity[..., Any], inputs: dict[str, Any], limit: int | None, address: str | None) -> Any:
+    from daskflow.session import submit
+
+    client = _connected(address) if address is not None else None
+    try:
+        try:
+            run = submit(entity, inputs, client=client, max_parallelism=limit)
+        except ClusterError:
+            raise
+        except DaskflowError as error:
+            raise _BadInput(str(error)) from error
+        try:
+            return run.result()
+        except KeyboardInterrupt:
+            run.cancel()
+            raise
+    finally:
+        if client is not None:
+            client.close()
+
+
+def _connected(address: str) -> Any:
+    from distributed import Client
+
+    try:
+        return Client(address, timeout=_CONNECT_TIMEOUT, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise SchedulerUnreachable(
+            f"no Dask scheduler answers at {address} ({type(error).__name__}); start one with: dask scheduler, "
+            "and give its address as tcp://HOST:8786"
+        ) from error
+
+
+def _show(result: Any, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        from pydantic_core import to_jsonable_python
+
+        click.echo(json.dumps(to_jsonable_python(result, fallback=repr), indent=1))
+    elif isinstance(result, str):
+        click.echo(result)
+    elif result is not None:
+        import pprint
+
+        click.echo(pprint.pformat(result, width=100, sort_dicts=False))
+
+
+def _help(entity: Entity[..., Any]) -> str:
+    doc = (entity.__doc__ or "").strip()
+    return doc.partition("\n\n")[0] or f"Run the {entity.kind_name} {entity.name}."
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"daskflow: {message}", err=True)
+    sys.exit(status)
+
+
+def _fail_with(error: BaseException, what: str) -> NoReturn:
+    """Show a user's exception: its message first, then their own lines of code, then where."""
+    import traceback
+
+    from daskflow.outcome import users_frames
+
+    lines = traceback.format_exception_only(error)
+    first = "".join(lines[:1]).rstrip("\n")
+    notes = "".join(lines[1:]).rstrip("\n").splitlines()
+    code = "".join(traceback.format_list(users_frames(error.__traceback__))).rstrip("\n").splitlines()
+    room = max(2, _MOST_LINES - 2 - len(notes))
+    shown = code if len(code) <= room else ["  ...", *code[1 - room :]]
+    click.echo("\n".join([f"daskflow: {what}", first[:2000], *shown, *(f"  {note}" for note in notes)]), err=True)
+    sys.exit(FAILED)
+
+
+def main() -> None:
+    """Run the command line."""
+    daskflow()
+
+
+#: The same commands, as ``dask workflow``.
+workflow = click.Group("workflow", commands=daskflow.commands, help=daskflow.help)
