@@ -203,7 +203,7 @@ def main() -> None:
     given = parser.parse_args()
     rows: list[dict[str, Any]] = []
     with (
-        LocalCluster(n_workers=given.workers, threads_per_worker=given.threads, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=given.workers, threads_per_worker=given.threads, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         print(f"Python {platform.python_version()}, dask {dask.__version__}, distributed {distributed.__version__}, ", end="")

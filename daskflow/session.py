@@ -335,8 +335,7 @@ def _embedded() -> tuple[Client, Callable[[], None]]:
         raise ClusterError(
             'daskflow.run was called while a worker process imports the main script; put the call under: if __name__ == "__main__":'
         )
-    options: dict[str, Any] = {"dashboard_address": None}
-    cluster = LocalCluster(**options)
+    cluster = LocalCluster(dashboard_address=":0")
     client = Client(cluster, set_as_default=False)
     closed = threading.Lock()
 

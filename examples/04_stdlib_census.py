@@ -38,7 +38,10 @@ import daskflow as fl
 LIBRARY = Path(sysconfig.get_paths()["stdlib"])
 LEFT_OUT = {"site-packages", "__pycache__", "lib-dynload", "test", "tests", "idle_test"}
 BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.IfExp, ast.BoolOp, ast.comprehension, ast.match_case)
-BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+BLOCKS = (
+    ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match,
+    ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef,
+)  # fmt: skip
 
 
 @dataclass
@@ -81,10 +84,18 @@ def code_lines(source: str) -> int:
     return sum(1 for line in source.splitlines() if line.strip() and not line.lstrip().startswith("#"))
 
 
-def depth(node: ast.AST, level: int = 0) -> int:
+def depth(tree: ast.AST) -> int:
     """Return how deep blocks are nested."""
-    inner = (depth(child, level + isinstance(child, BLOCKS)) for child in ast.iter_child_nodes(node))
-    return max(inner, default=level)
+    deepest, todo = 0, [(tree, 0)]
+    while todo:
+        node, level = todo.pop()
+        deepest = max(deepest, level)
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case)):
+                # To the parser an elif is an if inside an else; it stands where its if stands, and is not deeper.
+                is_elif = isinstance(node, ast.If) and isinstance(child, ast.If) and child.col_offset == node.col_offset
+                todo.append((child, level + (isinstance(child, BLOCKS) and not is_elif)))
+    return deepest
 
 
 def measured(name: str, source: str) -> Measure:
@@ -97,7 +108,7 @@ def measured(name: str, source: str) -> Measure:
     return Measure(
         name,
         files=1,
-        lines=source.count("\n") + 1,
+        lines=source.count("\n") + (not source.endswith("\n") and source != ""),
         code=code_lines(source),
         functions=len(functions),
         classes=len(classes),
@@ -117,7 +128,7 @@ def measure_file(path: str, library: str) -> Measure:
     try:
         with tokenize.open(path) as file:
             return measured(name, file.read())
-    except (SyntaxError, UnicodeDecodeError, OSError):
+    except (SyntaxError, ValueError, RecursionError, OSError):
         return Measure(name, files=1, unreadable=1)
 
 
@@ -168,6 +179,8 @@ def package_census(package: str, library: str = str(LIBRARY)) -> Measure:
         }
     else:
         modules = {package: [str(folder.with_suffix(".py"))]}
+        if not folder.with_suffix(".py").is_file():
+            raise ValueError(f"{library} has no package {package!r}; give the name of a folder or module in it, such as json")
     parts = [module_plan(name=f"{package}.{name}", files=files, library=library) for name, files in modules.items() if files]
     return total(name=package, parts=parts)
 
@@ -238,13 +251,18 @@ svg { background: #fff; font: 12px system-ui, sans-serif; fill: #1f2933 }
 """
 
 
+def xml(text: str) -> str:
+    """Escape text, without the characters that XML cannot hold at all."""
+    return escape("".join(one if one.isprintable() else "\ufffd" for one in text))
+
+
 def bars(packages: list[Measure]) -> Iterator[str]:
     """Yield the bars: the packages with the most code."""
     widest = max((one.code for one in packages), default=1) or 1
     yield '<text class="head" x="20" y="28">lines of code</text>'
     for row, one in enumerate(packages):
         y, width = 44 + 24 * row, 300 * one.code / widest
-        yield f'<text x="130" y="{y + 13}" text-anchor="end">{escape(one.name)}</text>'
+        yield f'<text x="130" y="{y + 13}" text-anchor="end">{xml(one.name)}</text>'
         yield f'<rect class="bar" x="138" y="{y}" width="{width:.1f}" height="17" rx="2"/>'
         yield f'<text class="note" x="{144 + width:.1f}" y="{y + 13}">{one.code:,}</text>'
 
@@ -261,7 +279,7 @@ def scatter(packages: list[Measure], height: int) -> Iterator[str]:
         x = left + (right - left) * one.functions**0.5 / most
         y = bottom - (bottom - top) * one.median_length**0.5 / longest
         title = f"{one.name}: {one.functions} functions, median {one.median_length:.0f} lines"
-        yield f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{escape(title)}</title></circle>'
+        yield f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{xml(title)}</title></circle>'
     yield f'<text class="note" x="{right}" y="{bottom + 18}" text-anchor="end">{most**2:,.0f} functions</text>'
     yield f'<text class="note" x="{left - 6}" y="{top + 10}" text-anchor="end">{longest**2:.0f}</text>'
 

@@ -29,9 +29,9 @@ def flat(result: Any) -> list[Span]:
     return [result] if isinstance(result, Span) else [span for part in result for span in flat(part)]
 
 
-def items(n: int) -> dict[str, Any]:
+def items(n: int, seconds: float = NAP) -> dict[str, Any]:
     """Return the inputs of a map over naps."""
-    return {"n": list(range(n)), "seconds": NAP}
+    return {"n": list(range(n)), "seconds": seconds}
 
 
 # entity, inputs, options of the run, the limit that must hold and be reached
@@ -45,8 +45,8 @@ CASES: list[tuple[str, Any, dict[str, Any], dict[str, Any], int]] = [
     ("launch plan before nothing", three_at_once_lp, items(16), {}, 3),
     ("concurrency", window_of_three, items(16), {}, 3),
     ("concurrency under a run's limit", window_of_three, items(12), {"max_parallelism": 2}, 2),
-    ("default", naps, items(80), {}, 25),
-    ("unlimited", naps, items(90), {"max_parallelism": 0}, 32),
+    ("default", naps, items(40, 0.6), {}, 25),
+    ("unlimited", naps, items(40, 0.6), {"max_parallelism": 0}, 32),
     ("children without a limit above", children_of_two, {"children": 4, "each": 6, "seconds": NAP}, {}, 8),
     ("children under a run's limit", children_of_two, {"children": 4, "each": 6, "seconds": NAP}, {"max_parallelism": 3}, 3),
     ("one, ten deep", nested_naps, {"depth": 10, "width": 2, "seconds": 0.01}, {"max_parallelism": 1}, 1),
