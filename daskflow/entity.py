@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from daskflow import context
@@ -77,11 +78,21 @@ class Entity(Generic[P, R_co]):
     def _plain_way_out(self) -> str:
         return "or call plain functions there"
 
+    def check_lengths(self, bound: dict[str, Any]) -> None:
+        """Refuse inputs that do not go together, as far as they are known while a graph is built; only maps have such."""
+
     def prepare(self) -> None:
         """Build what can be built before a run, so that mistakes show before anything starts."""
 
     def __repr__(self) -> str:
         return f"<{self.kind_name} {self.name}>"
+
+
+_NOT_PLAIN = {
+    inspect.iscoroutinefunction: "an async function",
+    inspect.isasyncgenfunction: "an async generator",
+    inspect.isgeneratorfunction: "a generator",
+}
 
 
 class FunctionEntity(Entity[P, R_co]):
@@ -98,6 +109,9 @@ class FunctionEntity(Entity[P, R_co]):
             raise DefinitionError(f"{fn!r} is an entity already; decorate a function with @{self.kind_name}")
         if not callable(fn) or not hasattr(fn, "__qualname__"):
             raise DefinitionError(f"@{self.kind_name} decorates a function, not {fn!r}")
+        for test, what in _NOT_PLAIN.items():
+            if test(fn):
+                raise DefinitionError(f"{fn.__qualname__} is {what}; @{self.kind_name} takes a plain function: return a value")
         self.fn = fn
         self.name = f"{fn.__module__}.{fn.__qualname__}".replace(".<locals>", "")
         self.short_name = fn.__name__

@@ -217,6 +217,7 @@ class Builder:
         PromiseError
             When a promise of another graph is used.
         """
+        entity.check_lengths(bound)
         constants: dict[str, Any] = {}
         whole: list[tuple[str, int, bool]] = []
         nested: list[tuple[str, Any]] = []

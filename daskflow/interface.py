@@ -8,10 +8,14 @@ import os
 import sys
 import typing
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, NoReturn
 
 from daskflow.errors import DefinitionError, InputError, OutputError
 from daskflow.types import Checker, Mismatch, checks_inside, describe
+
+#: Defaults of these types are copied, so that no call sees what another one did to them.
+_MUTABLE = (list, dict, set)
 
 _PACKAGE = os.path.dirname(__file__)
 
@@ -201,7 +205,7 @@ class Interface:
                     f"{self.name} is missing the input {name!r} ({describe(parameter.annotation)}); it takes {self.signature()}"
                 )
             else:
-                bound[name] = parameter.default
+                bound[name] = copy(parameter.default) if isinstance(parameter.default, _MUTABLE) else parameter.default
         return bound
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -254,7 +258,7 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
 def _parameter(parameter: inspect.Parameter, hints: dict[str, Any], name: str) -> Parameter:
     if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
         raise DefinitionError(
-            f"parameter {str(parameter)!r} of {name} is {parameter.kind.description}; an entity's inputs are named: declare each one"
+            f"parameter {_starred(parameter)!r} of {name} is {parameter.kind.description}; an entity's inputs are named: declare each one"
         )
     if parameter.name not in hints:
         raise DefinitionError(
@@ -263,6 +267,17 @@ def _parameter(parameter: inspect.Parameter, hints: dict[str, Any], name: str) -
         )
     default = REQUIRED if parameter.default is parameter.empty else parameter.default
     try:
-        return Parameter(parameter.name, hints[parameter.name], default)
+        made = Parameter(parameter.name, hints[parameter.name], default)
     except TypeError as error:
         raise DefinitionError(f"the annotation of {parameter.name!r} of {name} cannot be used: {error}") from None
+    if not made.required:
+        try:
+            made.check(default)
+        except Mismatch as error:
+            raise DefinitionError(f"the default of {parameter.name!r} of {name}: {error}") from None
+    return made
+
+
+def _starred(parameter: inspect.Parameter) -> str:
+    stars: dict[Any, str] = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}
+    return f"{stars.get(parameter.kind, '')}{parameter.name}"

@@ -10,6 +10,7 @@ from daskflow.entity import MAP, Entity
 from daskflow.errors import DefinitionError, InputError
 from daskflow.interface import Interface, Outputs, Parameter
 from daskflow.options import check_limit, refuse_unknown
+from daskflow.promise import holds_promise
 
 
 class MapTask(Entity[..., Any]):
@@ -53,6 +54,12 @@ class MapTask(Entity[..., Any]):
     def prepare(self) -> None:
         """Prepare what is mapped."""
         self.target.prepare()
+
+    def check_lengths(self, bound: dict[str, Any]) -> None:
+        """Refuse lists of different lengths, as far as they are known while a graph is built."""
+        lengths = {name: len(value) for name, value in bound.items() if type(value) is list and name not in self.bound}
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"{self.name} {self._wrong_lengths(lengths)}")
 
     def split(self, inputs: dict[str, Any]) -> tuple[int, dict[str, list[Any]], dict[str, Any]]:
         """Split a call's inputs into the number of items, the lists, and what all items share.
@@ -121,9 +128,11 @@ def map_task(target: Callable[..., Any], *, concurrency: int | None = None, **un
     if not isinstance(target, Entity):
         raise DefinitionError(f"map_task goes over a task, workflow, dynamic, launch plan or map, not {target!r}; decorate it with @task")
     refuse_unknown(unknown, ("concurrency",), f"map of {target.name}")
-    for name in bound:
+    for name, value in bound.items():
         if name not in target.interface.parameters:
             raise DefinitionError(f"the partial of {target.name} binds {name!r}; it takes {target.interface.signature() or 'no inputs'}")
+        if not holds_promise(value):
+            bound[name] = target.interface.check_input(name, value)
     return MapTask(target, bound, concurrency)
 
 

@@ -10,6 +10,7 @@ and text is never a number.
 
 from __future__ import annotations
 
+import functools
 import types as _types
 import typing
 from collections.abc import Callable
@@ -297,6 +298,13 @@ def item_type(annotation: Any, part: Any) -> Any:
         return args[1] if args else Any
     if origin in SCALARS or origin is float:
         raise TypeError(f"{describe(annotation)} has no part {part!r}")
-    hints = getattr(origin, "__annotations__", {}) if isinstance(origin, type) else {}
-    found = hints.get(part, Any) if isinstance(part, str) else Any
-    return Any if isinstance(found, str) else found
+    return _hints_of(origin).get(part, Any) if isinstance(origin, type) and isinstance(part, str) else Any
+
+
+@functools.cache
+def _hints_of(kind: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(kind, include_extras=True)
+    except Exception:
+        # Names that only a type checker knows, or that are local: nothing can be said of the parts then.
+        return {}

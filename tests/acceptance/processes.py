@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 DASK = str(Path(sys.executable).parent / "dask")
 DASKFLOW = str(Path(sys.executable).parent / "daskflow")
@@ -76,7 +76,7 @@ class Cluster:
         """Return all that the processes have logged."""
         return "\n".join(log.read_text(errors="replace") for log in self.logs)
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -75,7 +75,8 @@ def test_users_files_are_on_no_other_machine(client: Client, tmp_path: Path) -> 
     (tmp_path / "only_here_helper.py").write_text("class Odd(Exception):\n    pass\n\n\ndef double(a):\n    return 2 * a\n")
     (tmp_path / "only_here.py").write_text(
         "import daskflow as fl\nimport only_here_helper\n\n\n"
-        "@fl.task\ndef double(a: int) -> int:\n    if a == 13:\n        raise only_here_helper.Odd(a)\n    return only_here_helper.double(a)\n\n\n"
+        "@fl.task\ndef double(a: int) -> int:\n    if a == 13:\n        raise only_here_helper.Odd(a)\n"
+        "    return only_here_helper.double(a)\n\n\n"
         "@fl.workflow\ndef doubled(l: list[int]) -> list[int]:\n    return fl.map_task(double)(a=l)\n"
     )
     module = load(str(tmp_path / "only_here.py"))
@@ -140,7 +141,7 @@ def kill_worker(a: int) -> int:
 def test_a_task_that_kills_its_worker_fails_the_run(tmp_path: Path) -> None:
     """A task under which one worker after the other dies fails its run with an error that says so."""
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
-        with pytest.raises((WorkerCrashed, RunFailed), match="workers died|KilledWorker"):
+        with pytest.raises((WorkerCrashed, RunFailed), match=r"workers died|KilledWorker"):
             fl.run(kill_worker, a=1, client=client).result(timeout=120)
 
 
