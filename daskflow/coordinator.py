@@ -185,9 +185,9 @@ class Coordinator:
             self._guarded(key, lambda: self._spill(key, units, holds, resume))
 
     def _spill(self, key: str, units: list[Any], holds: list[Any], resume: bytes | None) -> None:
-        self.ledger.spill(key, map(_spec, units), filter(None, map(_pool, holds)))
+        accepted = self.ledger.spill(key, map(_spec, units), filter(None, map(_pool, holds)))
         payload = self.tasks.payload(key)
-        if payload is not None and resume is not None:
+        if accepted and payload is not None and resume is not None:
             payload.data = resume
 
     def _on_tail(self, worker: str, key: str, units: list[Any], output: str) -> None:

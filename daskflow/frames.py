@@ -337,7 +337,7 @@ class MapFrame(Frame):
     def part(self, start: int, stop: int) -> MapFrame:
         """Return a frame with only the items from `start` to before `stop`, which gives their results as a tuple."""
         assert self.entity is not None
-        lists = {name: items[start:stop] for name, items in self.lists.items()}
+        lists = {name: [items[item] for item in range(start, stop)] for name, items in self.lists.items()}
         part = MapFrame(self.entity, None, self.slot, stop - start, lists, self.shared, self.offset + start, exports=True)
         part.scope = self.scope
         return part

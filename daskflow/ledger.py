@@ -261,8 +261,8 @@ class Ledger:
 
     # ------------------------------------------------------------ what units say
 
-    def spill(self, key: str, specs: Iterable[Spec], holds: Iterable[Pool] = ()) -> None:
-        """Add the units that a running unit spilled, which keeps them until it ends.
+    def spill(self, key: str, specs: Iterable[Spec], holds: Iterable[Pool] = ()) -> bool:
+        """Add the units that a running unit spilled, which keeps them until it ends; tell whether it is running at all.
 
         Parameters
         ----------
@@ -275,7 +275,7 @@ class Ledger:
         """
         unit = self._running(key)
         if unit is None:
-            return
+            return False
         for spec in specs:
             known = self.units.get(spec.key)
             if known is None or known not in unit.pins:
@@ -285,6 +285,7 @@ class Ledger:
         for pool in holds:
             self.admission.hold(key, pool)
             unit.holds.append(pool)
+        return True
 
     def tail(self, key: str, specs: Iterable[Spec], output: str) -> None:
         """End a running unit: its result will be that of the unit `output`."""

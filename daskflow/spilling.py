@@ -211,7 +211,7 @@ def _take_from(owner: str, frame: Frame, pending: Sequence[Any], policy: Policy,
     gone = {node.slot for nodes in taken for node in nodes}
     left = [node for node in frame.todo[frame.cursor :] if node.slot not in gone]
     uses = _uses(frame, (*left, *(node for nodes in taken for node in nodes)))
-    frame.todo, frame.cursor = left, 0
+    frame.todo = [*frame.todo[: frame.cursor], *left]
     return [_chains_unit(owner, frame, nodes, uses) for nodes in taken]
 
 

@@ -108,7 +108,7 @@ def test_several_outputs() -> None:
 
     def body(numbers: list[int]) -> Split:
         first = split(numbers=numbers, at=3)
-        number, text = both(a=4)
+        number, _ = both(a=4)
         low, high = split(numbers=first.high, at=number)
         return Split(low, [total(numbers=first.low), total(numbers=high)])
 

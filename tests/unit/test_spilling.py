@@ -1,0 +1,177 @@
+"""Spilling: what is handed over, in what pieces, and that it changes no result."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daskflow.execute import Execution
+from daskflow.frames import Scope, root_frame
+from daskflow.spilling import Policy, Unit, take
+from tests.unit import unit_model
+from tests.unit.unit_model import BUILDERS, Model, expand, worth
+
+expressions = st.recursive(
+    st.integers(0, 9),
+    lambda inner: st.builds(
+        lambda kind, parts: (kind, *parts), st.sampled_from([*BUILDERS, "total"]), st.lists(inner, min_size=1, max_size=5)
+    ),
+    max_leaves=25,
+).map(lambda one: ("plus", one) if isinstance(one, int) else one)
+seeds = st.integers(0, 10**6)
+
+
+def nested(expression: Any) -> Any:
+    """Put a dynamic of its own around each part of an expression that is a list."""
+    if isinstance(expression, int):
+        return expression
+    kind, *parts = expression
+    return ("expand", kind, *(nested(part) for part in parts))
+
+
+@given(expressions, seeds, st.booleans(), st.sampled_from([0.1, 0.5, 1.0]))
+@settings(max_examples=250, deadline=None)
+def test_spilling_changes_no_result_and_repeats_nothing(expression: Any, seed: int, deep: bool, spills: float) -> None:
+    """However work is cut up and handed over, the result is the same, and each task is executed exactly once."""
+    program = nested(expression) if deep else expression
+    alone, cut = Model(Random(seed), spills=0), Model(Random(seed), spills=spills)
+    assert alone.run(expand, {"expression": program}) == worth(expression)
+    assert cut.run(expand, {"expression": program}) == worth(expression)
+    assert sorted(cut.executed) == sorted(alone.executed)
+
+
+@given(expressions, seeds, st.booleans(), st.sampled_from([0, None, 1, 2]))
+@settings(max_examples=150, deadline=None)
+def test_limits_change_no_result(expression: Any, seed: int, deep: bool, limit: int | None) -> None:
+    """A run with any limit ends, with the same result."""
+    program = nested(expression) if deep else expression
+    assert Model(Random(seed)).run(expand, {"expression": program}, limit) == worth(expression)
+
+
+@given(expressions, seeds, st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_every_node_a_unit_of_its_own(expression: Any, seed: int, deep: bool) -> None:
+    """With a budget of nothing no unit executes two tasks, and the result is the same."""
+    model = Model(Random(seed), eager=True)
+    assert model.run(expand, {"expression": nested(expression) if deep else expression}) == worth(expression)
+    assert all(len(getattr(frame, "todo", ())) <= 1 for unit in model.units for frame in unit.frames)
+
+
+@given(expressions, seeds, st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_deaths_change_no_result(expression: Any, seed: int, deep: bool) -> None:
+    """Units that die while they execute a task, and are run again, change no result."""
+    model = Model(Random(seed), deaths=0.15)
+    assert model.run(expand, {"expression": nested(expression) if deep else expression}) == worth(expression)
+
+
+# ---------------------------------------------------------------- what is taken
+
+
+def started(entity: Any, inputs: dict[str, Any], nodes: int) -> list[Any]:
+    """Return the frames of an execution that is busy with its n-th task."""
+    frames: list[Any] = []
+
+    class Stop(Exception):
+        """The moment has come."""
+
+    class Watch(Model):
+        """Stops in the middle of a task."""
+
+        def while_running(self, what: Any) -> None:
+            """Count."""
+            self.executed.append(what)
+            if len(self.executed) == nodes:
+                frames.extend(self._stack())
+                raise Stop
+
+    model = Watch(Random(0))
+    model.execution = Execution(root_frame(entity, inputs, Scope.of_run("run", 0)), lambda _: None)
+    unit_model._model = model
+    try:
+        with pytest.raises(Stop):
+            model.execution.run()
+    finally:
+        unit_model._model = None
+    return frames
+
+
+def taken(expression: Any, policy: Policy, *, nodes: int = 1, keep: bool = False, now: float = 0.0) -> list[Unit]:
+    """Return what is taken from the execution of an expression that is busy with its n-th task."""
+    return take("owner", started(expand, {"expression": expression}, nodes), policy, now, keep=keep)
+
+
+def sizes(units: list[Unit]) -> list[int]:
+    """Return how many nodes or items each unit has."""
+    return [len(unit.frames[0].todo) if hasattr(unit.frames[0], "todo") else unit.frames[0].left for unit in units]
+
+
+def test_chains_stay_together() -> None:
+    """Nodes that only feed each other go together; while nothing is known of their time, each chain by itself."""
+    chains = ("total", *[("plus", 1, 2, 3)] * 10)
+    assert sizes(taken(chains, Policy())) == [3] * 9
+
+
+def test_what_waits_for_the_current_node_stays() -> None:
+    """The nodes that need the current one's result, and those that need several chains, are not taken."""
+    assert taken(("plus", 1, 2, 3, 4), Policy()) == []
+    assert sizes(taken(("total", ("plus", 1, 2), ("plus", 1, 2), ("plus", 1, 2)), Policy())) == [2, 2]
+
+
+def test_short_nodes_are_chunked() -> None:
+    """Where nodes are known to be short, as many make a unit as last a chunk."""
+    frames = started(expand, {"expression": ("total", *[("total", 1)] * 101)}, 1)
+    frames[-1].done, frames[-1].started = 100, 0.001
+    units = take("owner", frames, Policy(budget=0.5, chunk=1.0), now=10.001, keep=False)
+    assert sizes(units) == [10] * 10
+
+
+def test_what_is_not_worth_a_message_stays() -> None:
+    """Less work than a chunk is not handed over."""
+    frames = started(expand, {"expression": ("total", *[("total", 1)] * 5)}, 1)
+    frames[-1].done, frames[-1].started = 100, 0.001
+    assert take("owner", frames, Policy(budget=0.5, chunk=1.0), now=10.0, keep=False) == []
+
+
+def test_maps_are_cut_into_ranges() -> None:
+    """The items of a map are cut into at most as many ranges as the policy says."""
+    frames = started(unit_model.fl.map_task(unit_model.plus), {"a": list(range(100)), "b": [0] * 100}, 1)
+    units = take("owner", frames, Policy(most=9), 0.0, keep=False)
+    assert sizes(units) == [11] * 9
+    assert frames[-1].left == 0
+
+
+def test_an_execution_between_two_nodes_keeps_something() -> None:
+    """What is taken between two nodes leaves the execution its next chain."""
+    assert sizes(taken(("total", *[("plus", 1, 2)] * 4), Policy(), keep=True)) == [2, 2]
+
+
+def test_nothing_is_taken_where_one_at_a_time_may_run() -> None:
+    """Under a limit of one, handing over gains nothing."""
+    frames = started(expand, {"expression": ("total", *[("total", 1)] * 5)}, 1)
+    for frame in frames:
+        frame.scope = Scope.of_run("run", 1)
+    assert take("owner", frames, Policy(), 0.0, keep=False) == []
+
+
+@given(st.integers(1, 10_000), st.one_of(st.none(), st.floats(1e-6, 10)), st.integers(1, 100))
+def test_pieces(pending: int, mean: float | None, most: int) -> None:
+    """Pieces are contiguous, whole, never empty, and never more than the policy says."""
+    pieces = Policy(most=most).pieces(pending, mean)
+    assert [index for piece in pieces for index in piece] == list(range(pending))
+    assert all(pieces)
+    assert len(pieces) <= most
+
+
+def test_keys_are_the_same_for_the_same_cut() -> None:
+    """The same cut of the same unit's work has the same keys, and another unit's has others."""
+    first, again = ([unit.key for unit in taken(("total", ("plus", 1, 2), ("plus", 3, 4)), Policy())] for _ in range(2))
+    other = [
+        unit.key for unit in take("other", started(expand, {"expression": ("total", ("plus", 1), ("plus", 3))}, 1), Policy(), 0, keep=False)
+    ]
+    assert first == again
+    assert not set(first) & set(other)

@@ -1,0 +1,329 @@
+"""A cluster in one thread: real executions, real spilling and the real ledger, with chance in the place of Dask and of time.
+
+Units run one after the other in any order. Whenever a node ends, and while a task runs, chance may hand over what has not been
+started, by any policy; and a unit may die at any moment, and be run again from the beginning or from where it had handed over.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import pickle
+from random import Random
+from typing import Any, NamedTuple
+
+import daskflow as fl
+from daskflow.entity import Entity
+from daskflow.execute import STUCK, Execution
+from daskflow.frames import MISSING, External, GraphFrame, Scope, arrive, link, root_frame, unit_result
+from daskflow.ledger import Create, Ledger, Lift, Spec, Status
+from daskflow.spilling import Policy, Unit, root_unit, tail, take
+
+
+class Died(BaseException):
+    """A worker died."""
+
+
+# ---------------------------------------------------------------- programs
+
+
+@fl.task
+def plus(a: int, b: int) -> int:
+    tick(("plus", a, b))
+    return a + b
+
+
+@fl.task
+def total(numbers: list[int]) -> int:
+    tick(("total", *numbers))
+    return sum(numbers)
+
+
+class Pair(NamedTuple):
+    """Two outputs."""
+
+    low: int
+    high: int
+
+
+@fl.task
+def pair(a: int) -> Pair:
+    tick(("pair", a))
+    return Pair(a - 1, a + 1)
+
+
+@fl.task
+def note(a: int) -> None:
+    tick(("note", a))
+
+
+@fl.workflow
+def double_plus(a: int) -> int:
+    return plus(a=plus(a=a, b=a), b=1)
+
+
+plan = fl.LaunchPlan.get_or_create(double_plus, name="tests.model.plan")
+
+
+@fl.dynamic
+def expand(expression: Any) -> int:
+    return build(expression)  # type: ignore[no-any-return]
+
+
+def build(expression: Any) -> Any:
+    """Record the calls of an expression."""
+    if isinstance(expression, int):
+        return expression
+    kind, *parts = expression
+    if kind == "expand":
+        return expand(expression=tuple(parts))
+    made = [build(part) for part in parts]
+    return BUILDERS[kind](made)
+
+
+def _share(made: list[Any]) -> Any:
+    return total(numbers=[*(plus(a=made[0], b=one) for one in made), 1])
+
+
+def _both(made: list[Any]) -> Any:
+    two = pair(a=total(numbers=made))
+    return plus(a=two.high, b=plus(a=two.low, b=two.high))
+
+
+def _drop(made: list[Any]) -> Any:
+    for one in made:
+        note(a=one)
+    return made[0]
+
+
+BUILDERS: dict[str, Any] = {
+    "total": lambda made: total(numbers=made),
+    "plus": lambda made: functools.reduce(lambda left, right: plus(a=left, b=right), made, 0),
+    "plan": lambda made: total(numbers=[plan(a=one) for one in made]),
+    "flow": lambda made: double_plus(a=made[0]),
+    "map": lambda made: total(numbers=fl.map_task(functools.partial(plus, b=made[0]))(a=made)),
+    "maps": lambda made: total(numbers=fl.map_task(plan)(a=[*made, 1, 2])),
+    "deep": lambda made: total(numbers=fl.map_task(expand)(expression=[*made, ("plus", 1, 2)])),
+    "share": _share,
+    "both": _both,
+    "drop": _drop,
+}
+
+
+def worth(expression: Any) -> int:
+    """Return what plain Python gives."""
+    if isinstance(expression, int):
+        return expression
+    kind, *parts = expression
+    if kind == "expand":
+        return worth(tuple(parts))
+    made = [worth(part) for part in parts]
+    return {
+        "total": lambda: sum(made),
+        "plus": lambda: sum(made),
+        "plan": lambda: sum(2 * one + 1 for one in made),
+        "flow": lambda: 2 * made[0] + 1,
+        "map": lambda: sum(made) + made[0] * len(made),
+        "maps": lambda: sum(2 * one + 1 for one in [*made, 1, 2]),
+        "deep": lambda: sum(made) + 3,
+        "share": lambda: sum(made[0] + one for one in made) + 1,
+        "both": lambda: 3 * sum(made) + 1,
+        "drop": lambda: made[0],
+    }[kind]()
+
+
+# ---------------------------------------------------------------- the cluster
+
+_model: Model | None = None
+
+
+def tick(what: Any) -> None:
+    """Called by each task: it has been executed; and something may happen while it runs."""
+    if _model is not None:
+        _model.while_running(what)
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, known: list[Any]) -> None:
+        super().__init__(file)
+        self.known = known
+
+    def persistent_id(self, value: Any) -> int | None:
+        """Name entities by their place in a list."""
+        if not isinstance(value, Entity):
+            return None
+        self.known.append(value)
+        return len(self.known) - 1
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, known: list[Any]) -> None:
+        super().__init__(file)
+        self.known = known
+
+    def persistent_load(self, number: Any) -> Any:
+        """Find an entity."""
+        return self.known[number]
+
+
+class Model:
+    """The cluster.
+
+    Parameters
+    ----------
+    random
+        Chance.
+    spills, deaths : float
+        How likely either is whenever it could happen.
+    eager : bool
+        Whether every node is to be a unit of its own.
+    """
+
+    def __init__(self, random: Random, spills: float = 0.4, deaths: float = 0.0, eager: bool = False) -> None:
+        self.random = random
+        self.spills = spills
+        self.deaths = deaths
+        self.eager = eager
+        self.ledger = Ledger(most_deaths=10**9)
+        self.entities: list[Any] = []
+        self.payloads: dict[str, bytes] = {}
+        self.creates: dict[str, Create] = {}
+        self.values: dict[str, bytes] = {}
+        self.ready: list[str] = []
+        self.executed: list[Any] = []
+        self.units: list[Unit] = []
+        self.now = 0.0
+        self.key = ""
+        self.execution: Execution | None = None
+
+    def run(self, entity: Any, inputs: dict[str, Any], limit: int | None = 0) -> Any:
+        """Run an entity to its end; return its result."""
+        global _model
+        scope = Scope.of_run("run", limit)
+        self.ledger.submit("run", self._spec(root_unit(root_frame(entity, inputs, scope))), "driver")
+        _model = self
+        try:
+            while self._step():
+                pass
+        finally:
+            _model = None
+        record = self.ledger.runs["run"]
+        assert record.status is Status.SUCCEEDED
+        (result,) = pickle.loads(self.values[record.result])
+        self.ledger.retire("run")
+        assert not self.ledger.units
+        assert self.ledger.admission.is_empty()
+        return result
+
+    def _step(self) -> bool:
+        for one in self.ledger.take():
+            if isinstance(one, Create):
+                self.creates[one.key] = one
+                self.payloads[one.key] = one.payload
+            if isinstance(one, Create | Lift):
+                self.ready.append(one.key)
+        self.ledger.admission.validate()
+        if not self.ready:
+            return False
+        self.ready.sort(key=lambda _: self.random.random())
+        self._execute(self.ready.pop())
+        return True
+
+    def _policy(self) -> Policy:
+        if self.eager:
+            return Policy(budget=0)
+        choose = self.random.choice
+        return Policy(budget=choose([0.001, 1.0, 5.0]), chunk=choose([0.001, 2.0, 10.0]), most=choose([1, 2, 64]))
+
+    def _execute(self, key: str) -> None:
+        create = self.creates[key]
+        frames = self._load(self.payloads[key])
+        link(frames)
+        arrive(frames, {name: pickle.loads(self.values[source]) for name, source in create.deps})
+        self.key = key
+        self.execution = Execution(frames[-1], self._entered if self.eager else self._between, eager=self.eager)
+        self.execution.wants_spill = not self.eager
+        try:
+            value = self.execution.run()
+        except Died:
+            assert self.ledger.unready(key, died=True)
+            self.ledger.ready(key)
+            return
+        if value is STUCK:
+            units, output = tail(key, self._stack(), self._policy(), self.now)
+            self._check_edges(units[:-1])
+            self.ledger.tail(key, [self._spec(one) for one in units], output)
+        else:
+            self.values[key] = pickle.dumps(unit_result(frames[0], value))
+        self.ledger.done(key)
+
+    def _stack(self) -> list[Any]:
+        assert self.execution is not None
+        frame, frames = self.execution.frame, []
+        while frame is not None:
+            frames.insert(0, frame)
+            frame = frame.parent
+        return frames
+
+    def _between(self, execution: Execution) -> None:
+        execution.wants_spill = True
+        self._maybe(keep=True)
+
+    def while_running(self, what: Any) -> None:
+        """Let time pass, and something happen, while a task runs."""
+        assert self.execution is not None
+        self.now += self.random.choice([0.001, 1.0])
+        if not self.eager:
+            self._maybe(keep=False)
+        if self.random.random() < self.deaths:
+            raise Died
+        self.executed.append(what)
+
+    def _entered(self, execution: Execution) -> None:
+        frames = self._stack()
+        if len(frames) > 1:
+            self._spill(frames[-1:], keep=False)
+
+    def _maybe(self, keep: bool) -> None:
+        if self.random.random() < self.spills:
+            self._spill(self._stack(), keep)
+
+    def _spill(self, frames: list[Any], keep: bool) -> None:
+        assert self.execution is not None
+        units = take(self.key, frames, self._policy(), self.now, keep=keep)
+        if not units:
+            return
+        pools = [frame.scope.pool for frame in frames if frame.outstanding and frame.scope.pool is not None]
+        accepted = self.ledger.spill(self.key, [self._spec(one) for one in units], pools)
+        frame, slot = self.execution.current
+        under_way = slot >= 0 and frame is frames[-1] and frame.values[slot] is MISSING
+        if accepted and not self.eager and self.random.random() < 0.8:
+            self.payloads[self.key] = self._dump(tuple(one.resumed(under_way and one is frames[-1]) for one in frames))
+
+    # ------------------------------------------------------------ travelling
+
+    def _spec(self, unit: Unit) -> Spec:
+        self.units.append(unit)
+        return Spec(unit.key, self._dump(unit.frames), unit.deps, unit.pool, unit.depth)
+
+    def _dump(self, frames: tuple[Any, ...]) -> bytes:
+        file = io.BytesIO()
+        _Pickler(file, self.entities).dump(frames)
+        return file.getvalue()
+
+    def _load(self, data: bytes) -> tuple[Any, ...]:
+        frames: tuple[Any, ...] = _Unpickler(io.BytesIO(data), self.entities).load()
+        return frames
+
+    def _check_edges(self, units: list[Unit]) -> None:
+        """Assert that each node of a unit that waits needs all that the unit waits for, itself or through nodes beside it."""
+        for unit in units:
+            bottom = unit.frames[0]
+            if len(unit.frames) > 1 or not isinstance(bottom, GraphFrame) or bottom.exports is None:
+                continue
+            needed: dict[int, set[str]] = {}
+            for node in bottom.todo:
+                values = [(slot, bottom.values[slot]) for slot in node.deps]
+                needed[node.slot] = {value.key for _, value in values if type(value) is External}
+                needed[node.slot].update(*(needed.get(slot, ()) for slot, _ in values))
+            assert all(keys == set(unit.deps) for keys in needed.values())
