@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from daskflow.entity import LAUNCH_PLAN, Entity, P, R_co
 from daskflow.errors import DefinitionError, InputError
 from daskflow.interface import Interface, Parameter
 from daskflow.options import check_limit
 from daskflow.workflow import Workflow
+
+# Of the class methods, which make plans of any type: the class' own would be those of the plan that they are called on.
+Q = ParamSpec("Q")
+T = TypeVar("T")
 
 _registry: weakref.WeakValueDictionary[str, LaunchPlan[..., Any]] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
@@ -99,12 +103,12 @@ class LaunchPlan(Entity[P, R_co]):
     def create(
         cls,
         name: str,
-        workflow: Workflow[P, R_co],
+        workflow: Workflow[Q, T],
         default_inputs: Mapping[str, Any] | None = None,
         fixed_inputs: Mapping[str, Any] | None = None,
         *,
         max_parallelism: int | None = None,
-    ) -> LaunchPlan[P, R_co]:
+    ) -> LaunchPlan[Q, T]:
         """Make a plan under a new name.
 
         Raises
@@ -116,7 +120,7 @@ class LaunchPlan(Entity[P, R_co]):
         OptionError
             When the limit is not one.
         """
-        plan = cls(_workflow(workflow), name, default_inputs or {}, fixed_inputs or {}, max_parallelism)
+        plan: LaunchPlan[Q, T] = _new(_workflow(workflow), name, default_inputs, fixed_inputs, max_parallelism)
         with _lock:
             known = _registry.get(name)
             if known is not None and not _redefined(known, workflow):
@@ -127,13 +131,13 @@ class LaunchPlan(Entity[P, R_co]):
     @classmethod
     def get_or_create(
         cls,
-        workflow: Workflow[P, R_co],
+        workflow: Workflow[Q, T],
         name: str | None = None,
         default_inputs: Mapping[str, Any] | None = None,
         fixed_inputs: Mapping[str, Any] | None = None,
         *,
         max_parallelism: int | None = None,
-    ) -> LaunchPlan[P, R_co]:
+    ) -> LaunchPlan[Q, T]:
         """Return the plan of a name, made now if it is new; without a name, the workflow's default plan.
 
         Raises
@@ -149,7 +153,7 @@ class LaunchPlan(Entity[P, R_co]):
                     f"the default launch plan of {_workflow(workflow).name} has no properties of its own; give the plan a name"
                 )
             return cls._default(_workflow(workflow))
-        plan = cls(_workflow(workflow), name, default_inputs or {}, fixed_inputs or {}, max_parallelism)
+        plan: LaunchPlan[Q, T] = _new(_workflow(workflow), name, default_inputs, fixed_inputs, max_parallelism)
         with _lock:
             known = _registry.get(name)
             if known is None or _redefined(known, workflow):
@@ -158,7 +162,7 @@ class LaunchPlan(Entity[P, R_co]):
         return cls._agreeing(known, plan)
 
     @staticmethod
-    def _agreeing(known: Any, plan: LaunchPlan[P, R_co]) -> LaunchPlan[P, R_co]:
+    def _agreeing(known: Any, plan: LaunchPlan[Q, T]) -> LaunchPlan[Q, T]:
         if known.workflow is not plan.workflow:
             raise DefinitionError(
                 f"a launch plan named {plan.name!r} exists already, for {known.workflow.name}; {plan.workflow.name} needs another name"
@@ -169,19 +173,19 @@ class LaunchPlan(Entity[P, R_co]):
                 f"a launch plan named {plan.name!r} exists already with another {differs}: "
                 f"{getattr(known, differs)!r}, not {getattr(plan, differs)!r}"
             )
-        return cast("LaunchPlan[P, R_co]", known)
+        return cast("LaunchPlan[Q, T]", known)
 
     @classmethod
-    def get_default_launch_plan(cls, ctx: Any, workflow: Workflow[P, R_co]) -> LaunchPlan[P, R_co]:  # noqa: ARG003
+    def get_default_launch_plan(cls, ctx: Any, workflow: Workflow[Q, T]) -> LaunchPlan[Q, T]:  # noqa: ARG003
         """Return the workflow's default plan: nothing bound, its own limit. `ctx`, which Flyte has, is not used."""
         return cls._default(_workflow(workflow))
 
     @classmethod
-    def _default(cls, workflow: Workflow[P, R_co]) -> LaunchPlan[P, R_co]:
+    def _default(cls, workflow: Workflow[Q, T]) -> LaunchPlan[Q, T]:
         with _lock:
             plan = workflow.__dict__.get("_default_plan")
             if plan is None:
-                plan = workflow.__dict__["_default_plan"] = cls(workflow, workflow.name, {}, {}, None)
+                plan = workflow.__dict__["_default_plan"] = _new(workflow, workflow.name, None, None, None)
         return plan
 
 
@@ -194,3 +198,13 @@ def _workflow(workflow: Any) -> Any:
 def _redefined(known: LaunchPlan[..., Any], workflow: Workflow[..., Any]) -> bool:
     # A notebook's cell run again, or code shipped anew to a worker, defines the same workflow as a new object.
     return known.workflow is not workflow and known.workflow.name == workflow.name
+
+
+def _new(
+    workflow: Workflow[Q, T],
+    name: str,
+    default_inputs: Mapping[str, Any] | None,
+    fixed_inputs: Mapping[str, Any] | None,
+    max_parallelism: int | None,
+) -> LaunchPlan[Q, T]:
+    return LaunchPlan(workflow, name, default_inputs or {}, fixed_inputs or {}, max_parallelism)

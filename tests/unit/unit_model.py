@@ -16,7 +16,7 @@ import daskflow as fl
 from daskflow.entity import Entity
 from daskflow.execute import STUCK, Execution
 from daskflow.frames import MISSING, External, GraphFrame, Scope, arrive, link, root_frame, unit_result
-from daskflow.ledger import Create, Ledger, Lift, Spec, Status
+from daskflow.ledger import Create, Free, Ledger, Lift, Spec, Status
 from daskflow.spilling import Policy, Unit, root_unit, tail, take
 
 
@@ -222,12 +222,20 @@ class Model:
                 self.payloads[one.key] = one.payload
             if isinstance(one, Create | Lift):
                 self.ready.append(one.key)
+            if isinstance(one, Free):
+                self._forget(one.key)
         self.ledger.admission.validate()
         if not self.ready:
             return False
         self.ready.sort(key=lambda _: self.random.random())
         self._execute(self.ready.pop())
         return True
+
+    def _forget(self, key: str) -> None:
+        # No result is ever lost here, so nothing is kept for the sake of being computed again.
+        self.ready = [one for one in self.ready if one != key]
+        self.values.pop(key, None)
+        self.ledger.forgotten(key)
 
     def _policy(self) -> Policy:
         if self.eager:

@@ -1,0 +1,74 @@
+"""What type checkers accept: decorated functions keep their signatures."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple, assert_type
+
+import daskflow as fl
+from daskflow.dynamic import Dynamic
+from daskflow.launchplan import LaunchPlan
+from daskflow.task import Task
+
+
+class Pair(NamedTuple):
+    """Two outputs."""
+
+    low: int
+    high: float
+
+
+@fl.task
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+@fl.task(cache=True, cache_version="1")
+def pair(a: int) -> Pair:
+    return Pair(a, float(a))
+
+
+@fl.task
+def both(a: int) -> tuple[int, str]:
+    return a, str(a)
+
+
+@fl.dynamic
+def loop(n: int) -> list[int]:
+    return [add(a=i) for i in range(n)]
+
+
+@fl.workflow(max_parallelism=3)
+def flow(a: int, *, text: str = "x") -> float:
+    number, _ = both(a=add(a))
+    made = pair(a=number)
+    return made.high
+
+
+plan = fl.LaunchPlan.get_or_create(flow, name="typing.plan")
+default_plan = fl.LaunchPlan.get_or_create(flow)
+created = fl.LaunchPlan.create("typing.created", flow, fixed_inputs={"text": "y"})
+
+assert_type(add(1), int)
+assert_type(add(1, 2), int)
+assert_type(add(a=1, b=2), int)
+assert_type(pair(a=1), Pair)
+assert_type(pair(a=1).low, int)
+assert_type(both(a=1), tuple[int, str])
+assert_type(loop(n=3), list[int])
+assert_type(flow(1, text="y"), float)
+assert_type(plan(a=1), float)
+assert_type(created(a=1), float)
+add_task: Task[..., int] = add
+loop_dynamic: Dynamic[..., list[int]] = loop
+a_plan: LaunchPlan[..., float] = default_plan
+
+mapped: Any = fl.map_task(add, concurrency=2)(a=[1, 2])
+bound: Any = fl.map(functools.partial(add, b=2))(a=[1, 2])
+lowered: Any = add.to_delayed(a=1)
+
+
+def on_a_cluster() -> None:
+    run = fl.run(flow, a=1, text="y", max_parallelism=2, name="typed")
+    assert_type(run.id, str)
+    assert_type(run.status, str)
