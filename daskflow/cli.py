@@ -132,6 +132,8 @@ def _entity_command(name: str, entity: Entity[..., Any], before: dict[str, Any])
 def _execute(entity: Entity[..., Any], given: dict[str, Any], chosen: dict[str, Any]) -> None:
     from daskflow.cliargs import read_inputs
 
+    if chosen["run_local"] and chosen["run_scheduler"] is not None:
+        _fail("--local runs in this process and --scheduler on a cluster; give one of them", USAGE)
     path = chosen["run_inputs_file"]
     from_file = _or_usage(lambda: read_inputs(path, entity.interface)) if path is not None else {}
     inputs = {**from_file, **given}
@@ -189,12 +191,15 @@ def _result(entity: Entity[..., Any], inputs: dict[str, Any], limit: int | None,
 
 def _connected(address: str) -> Any:
     from distributed import Client
+    from distributed.comm.addressing import resolve_address
 
     try:
+        # What is no address at all must not reach the client: it would wait for itself when it is dropped.
+        resolve_address(address)
         return Client(address, timeout=_CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise SchedulerUnreachable(
-            f"no Dask scheduler answers at {address} ({type(error).__name__}); start one with: dask scheduler, "
+            f"no Dask scheduler answers at {address} ({type(error).__name__}: {error}); start one with: dask scheduler, "
             "and give its address as tcp://HOST:8786"
         ) from error
 

@@ -69,7 +69,7 @@ class Execution:
         try:
             return self._loop()
         except BaseException as error:
-            annotate(error, *self._where())
+            annotate(error, *self._where(), self.current[0].item(self.current[1]))
             raise
         finally:
             if self.lock is not None:

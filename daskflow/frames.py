@@ -65,6 +65,8 @@ class Scope(NamedTuple):
         How many frames are below it; deeper units go first.
     default : int
         The limit of a run that has none set on it or above it; 0 for no limit.
+    item : int or None
+        The index in the innermost map around the frame.
     """
 
     run_id: str
@@ -74,6 +76,7 @@ class Scope(NamedTuple):
     set_pool: Pool | None
     depth: int
     default: int
+    item: int | None = None
 
     @classmethod
     def of_run(cls, run_id: str, max_parallelism: int | None, default: int = DEFAULT_MAX_PARALLELISM) -> Scope:
@@ -105,7 +108,7 @@ class Scope(NamedTuple):
             pool = set_pool = Pool(run_id, limit, self.set_pool)
         elif limit is None and self.set_pool is None and self.default:
             pool = Pool(run_id, self.default)
-        return Scope(run_id, self.join(label), digest, pool, set_pool, self.depth + 1, self.default)
+        return Scope(run_id, self.join(label), digest, pool, set_pool, self.depth + 1, self.default, self.item)
 
     def mapped(self, label: str, part: object, concurrency: int | None, over_runs: bool) -> Scope:
         """Return the scope of a map's items; `over_runs` says that each item is a child run."""
@@ -172,10 +175,14 @@ class Frame:
     def scope(self, scope: Scope) -> None:
         self._scope = scope
 
+    def item(self, slot: int) -> int | None:
+        """Return a node's index in the innermost map that it is in, if it is in one."""
+        return self.scope.item
+
     def _make_scope(self) -> Scope:
         assert self.parent is not None
         assert self.entity is not None
-        outer, label = self.parent.scope, self.parent.label(self.slot)
+        outer, label = self.parent.scope._replace(item=self.parent.item(self.slot)), self.parent.label(self.slot)
         if self.entity.kind != MAP and isinstance(self.parent, GraphFrame) and isinstance(self.parent.graph, Root):
             label = ""
         if self.entity.kind == LAUNCH_PLAN:
@@ -328,6 +335,9 @@ class MapFrame(Frame):
 
     def label(self, slot: int) -> str:
         return f"[{slot + self.offset}]"
+
+    def item(self, slot: int) -> int | None:
+        return slot + self.offset if slot >= 0 else self.scope.item
 
     @property
     def left(self) -> int:

@@ -131,7 +131,7 @@ class _Lowering:
         """Lower each item of a map."""
         length, lists, shared = split
         each = [{**{name: items[index] for name, items in lists.items()}, **shared} for index in range(length)]
-        return [self.node(entity.target, inputs, scope, f"[{index}]", index) for index, inputs in enumerate(each)]
+        return [self.node(entity.target, inputs, scope._replace(item=index), f"[{index}]", index) for index, inputs in enumerate(each)]
 
     def task(self, call: _Call, name: str, expression: Any) -> int:
         """Make a Dask task; return its number."""

@@ -20,16 +20,16 @@ _MOST_FRAMES = 50  # at each end of a traceback
 _NOTED = "__daskflow_noted__"
 
 
-def annotate(error: BaseException, run_id: str, address: str) -> None:
-    """Add notes that say which run and node an exception comes from, once; a map's item is named on its own line."""
+def annotate(error: BaseException, run_id: str, address: str, index: int | None = None) -> None:
+    """Add notes that say which run and node an exception comes from, once; of a map's item its index as well."""
     if getattr(error, _NOTED, False):
         return
     try:
         error.__traceback__ = users_traceback(error.__traceback__)
         error.add_note(f"run: {run_id}")
         error.add_note(f"node: {address or '(the whole run)'}")
-        if address.endswith("]"):
-            error.add_note(f"map index: {address.rpartition('[')[2][:-1]}")
+        if index is not None:
+            error.add_note(f"map index: {index}")
         setattr(error, _NOTED, True)
     except Exception:
         # An exception class may refuse attributes and notes; it is still the user's, and says more than ours would.

@@ -19,7 +19,7 @@ import sysconfig
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import cloudpickle
@@ -80,6 +80,10 @@ def _is_module(module: Any) -> bool:
 _SENTINEL = type(dataclasses.MISSING)
 
 
+#: What cloudpickle writes in the place of a code object's file, which users want to see in tracebacks.
+_NO_FILE = "<dynamic-code>"
+
+
 def _missing() -> Any:
     return dataclasses.MISSING
 
@@ -99,6 +103,9 @@ class _Pickler(cloudpickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is _SENTINEL:
             return _missing, ()
+        if type(obj) is CodeType:
+            make, arguments = self.dispatch_table[CodeType](obj)
+            return make, tuple(obj.co_filename if one == _NO_FILE else one for one in arguments)
         if isinstance(obj, Entity):
             name = obj.shipment or self._names.get(id(obj))
             if name is not None:

@@ -202,3 +202,8 @@ break_lp = fl.LaunchPlan.get_or_create(break_in_map, name="tests.break")
 @fl.dynamic
 def break_below(l: list[int]) -> list[list[int]]:
     return [break_lp(l=[0, 1]), break_lp(l=l)]
+
+
+@fl.dynamic
+def break_fourth(n: int) -> list[int]:
+    return [break_at_three(a=i) for i in range(n)]

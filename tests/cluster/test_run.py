@@ -73,7 +73,17 @@ async def test_the_users_exception_comes_back(c: Any, s: Any, *workers: Any) -> 
         await run
     assert caught.value.__notes__ == [f"run: {run.id}", "node: break[1]/break_at_three[2]", "map index: 2"]
     assert caught.traceback[-1].name == "break_at_three"
+    assert str(caught.traceback[-1].path) == programs.__file__
     assert run.status == "FAILED"
+    await assert_nothing_left(s)
+
+
+@on_cluster(spill_after=0)
+async def test_an_item_of_a_map_keeps_its_index(c: Any, s: Any, *workers: Any) -> None:
+    """The map's index comes along to whichever worker executes a node of the item."""
+    with pytest.raises(programs.Broken) as caught:
+        await fl.run(fl.map_task(programs.break_fourth), n=[1, 4], client=c)
+    assert caught.value.__notes__[1:] == ["node: break_fourth[1]/break_at_three[3]", "map index: 1"]
     await assert_nothing_left(s)
 
 

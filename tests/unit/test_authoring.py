@@ -239,6 +239,16 @@ def test_a_raising_task() -> None:
     assert caught.traceback[-1].name == "break_at_three"
 
 
+def test_the_map_index_is_that_of_a_map() -> None:
+    """The index named is that of the innermost map around the node, at any depth; a numbered call has none."""
+    with pytest.raises(programs.Broken) as caught:
+        fl.map_task(programs.break_fourth)(n=[1, 4])
+    assert caught.value.__notes__ == ["run: local", "node: break_fourth[1]/break_at_three[3]", "map index: 1"]
+    with pytest.raises(programs.Broken) as caught:
+        programs.break_fourth(n=4)
+    assert caught.value.__notes__ == ["run: local", "node: break_at_three[3]"]
+
+
 def test_names_of_calls_in_addresses() -> None:
     """An address is made of the calls' names, numbered where there are several, or as an override names them."""
 

@@ -58,7 +58,7 @@ def travelled(error: BaseException) -> BaseException:
 def test_type_message_notes_and_traceback_arrive() -> None:
     """A user's exception arrives as what it was, with its notes and the lines that raised it."""
     error = raised(ValueError("odd"))
-    annotate(error, "r1", "level[0]/step[3]")
+    annotate(error, "r1", "level[0]/step[3]", 3)
     arrived = travelled(error)
     assert type(arrived) is ValueError
     assert str(arrived) == "odd"

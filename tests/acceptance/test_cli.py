@@ -1,0 +1,169 @@
+"""The command line, as processes of its own: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from distributed import Client
+
+from tests.acceptance.processes import DASK, DASKFLOW, Cluster, wait_until
+
+FLOWS = str(Path(__file__).with_name("flows.py"))
+
+
+def command(*arguments: str, program: tuple[str, ...] = (DASKFLOW,), text: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run([*program, *arguments], check=False, input=text, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Return a scheduler and a worker, each a process of its own."""
+    with Cluster(tmp_path_factory.mktemp("cluster"), workers=1) as cluster:
+        yield cluster
+
+
+ENTITIES = [
+    ("step", ["--a", "1"], 2),
+    ("step", ["--a", "1", "--b", "5"], 6),
+    ("twice", ["--a", "1"], 3),
+    ("loop", ["--n", "3"], [1, 2, 3]),
+    ("each", ["--a", "[1, 2]"], [2, 3]),
+    ("three", [], 5),
+    ("flows.three", ["--a", "4"], 6),
+    ("describe", ["--point", '{"x": 1, "y": [2.5]}', "--mode", "DOWN", "--flag", "--names", '["n"]'], "1 [2.5] DOWN True ['n']"),
+]
+
+
+@pytest.mark.parametrize(("entity", "inputs", "expected"), ENTITIES)
+def test_each_kind_of_entity_alone(entity: str, inputs: list[str], expected: object) -> None:
+    """A task, workflow, dynamic, map or launch plan of a file is run alone, and its result printed."""
+    done = command("run", FLOWS, entity, *inputs, "--local", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == expected
+
+
+@pytest.mark.parametrize("program", [(DASKFLOW,), (DASK, "workflow")], ids=["daskflow", "dask workflow"])
+def test_on_a_cluster(cluster: Cluster, program: tuple[str, ...]) -> None:
+    """The entity is run by the cluster's worker, which has no such file, under either name of the command."""
+    done = command("run", FLOWS, "process", "--scheduler", cluster.address, program=program)
+    assert (done.returncode, done.stdout) == (0, f"{cluster.processes[1].pid}\n"), done.stderr
+    assert command("run", FLOWS, "loop", "--n", "3", "--scheduler", cluster.address, program=program).stdout == "[1, 2, 3]\n"
+
+
+def test_on_an_embedded_cluster() -> None:
+    """Without a word of where, the entity is run by a worker process of an embedded cluster."""
+    done = command("run", FLOWS, "process", "--max-parallelism", "2")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) != os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("inputs.json", '{"a": 4, "b": 2}'), ("inputs.yaml", "a: 4\nb: 2\n"), ("-", '{"a": 4, "b": 2}')]
+)
+def test_inputs_from_a_file(tmp_path: Path, name: str, text: str) -> None:
+    """Inputs come from JSON, YAML or standard input, and options go before them."""
+    path = name if name == "-" else str(tmp_path / name)
+    if name != "-":
+        (tmp_path / name).write_text(text)
+    assert command("run", "--local", FLOWS, "step", "--inputs-file", path, text=text).stdout == "6\n"
+    assert command("run", "--local", FLOWS, "step", "--inputs-file", path, "--b", "9", text=text).stdout == "13\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["run"], 2, "Missing argument 'FILE'"),
+        (["run", "nosuch.py", "step"], 2, "there is no file nosuch.py"),
+        (["run", "nosuch", "step"], 2, "there is no module nosuch"),
+        (["run", FLOWS], 2, "which entity of"),
+        (["run", FLOWS, "stepp"], 2, "has no entity 'stepp'; did you mean step? it has"),
+        (["run", FLOWS, "step", "--local"], 2, "flows.step is missing the input 'a' (int); it takes a: int, b: int = 1"),
+        (["run", FLOWS, "step", "--a", "x"], 2, "Invalid value for '--a'"),
+        (["run", FLOWS, "step", "--c", "1"], 2, "No such option '--c'"),
+        (["run", FLOWS, "describe", "--point", '{"x": "1", "y": []}'], 2, "is not Point as JSON: at ['x']"),
+        (["run", FLOWS, "step", "--a", "1", "--inputs-file", "nosuch.json"], 2, "inputs cannot be read from nosuch.json"),
+        (["run", FLOWS, "step", "--a", "1", "--max-parallelism", "-1", "--local"], 2, "must be a positive int, or 0 for unlimited; got -1"),
+        (["run", FLOWS, "step", "--a", "1", "--local", "--scheduler", "tcp://127.0.0.1:9"], 2, "give one of them"),
+        (["run", FLOWS, "twice", "--a", "13", "--local"], 1, "Unlucky: no luck with 13"),
+        (["run", FLOWS, "step", "--a", "1", "--scheduler", "tcp://127.0.0.1:9"], 3, "no Dask scheduler answers at tcp://127.0.0.1:9"),
+        (["run", FLOWS, "step", "--a", "1", "--scheduler", "nonsense"], 3, "no Dask scheduler answers at nonsense (ValueError"),
+        (["run", FLOWS, "step", "--a", "1", "--scheduler", "odd://x:1"], 3, "no Dask scheduler answers at odd://x:1 (ValueError"),
+    ],
+)
+def test_what_goes_wrong(arguments: list[str], status: int, says: str) -> None:
+    """Whatever goes wrong has its exit status and a message of its own, and prints nothing as a result."""
+    done = command(*arguments)
+    assert says in done.stderr
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+
+
+def _line(text: str) -> int:
+    lines = Path(FLOWS).read_text(encoding="utf-8").splitlines()
+    return next(number for number, line in enumerate(lines, 1) if text in line)
+
+
+def test_a_failed_run_shows_the_users_lines(cluster: Cluster) -> None:
+    """A run that fails shows the exception, the user's own lines of code and the node, and is short."""
+    done = command("run", FLOWS, "each", "--a", "[1, 13]", "--scheduler", cluster.address)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines[:2] == ["daskflow: map of flows.step failed", "flows.Unlucky: no luck with 13"]
+    assert f'  File "{FLOWS}", line {_line("raise Unlucky")}, in step' in lines
+    assert "  node: step[1]" in lines
+    assert "  map index: 1" in lines
+    assert len(lines) <= 15
+    assert "daskflow/execute.py" not in done.stderr
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    """Versions that do not match have the status of a cluster that cannot be used."""
+    (tmp_path / "sitecustomize.py").write_text("import daskflow._version\ndaskflow._version.__version__ = '0.0.7'\n")
+    with Cluster(tmp_path, workers=1, env={"PYTHONPATH": str(tmp_path)}) as cluster:
+        done = command("run", FLOWS, "step", "--a", "1", "--scheduler", cluster.address)
+    assert done.returncode == 3
+    assert "daskflow is 0.0.7 there" in done.stderr
+
+
+def test_an_interrupt_cancels_the_run(cluster: Cluster, tmp_path: Path) -> None:
+    """Ctrl-C cancels the run on the cluster, which keeps nothing of it, and has a status of its own."""
+    mark = tmp_path / "mark"
+    arguments = ["run", FLOWS, "linger", "--mark", str(mark), "--seconds", "5", "--scheduler", cluster.address]
+    process = subprocess.Popen([DASKFLOW, *arguments], stderr=subprocess.PIPE, text=True)
+    wait_until(mark.exists, "the task's start")
+    process.send_signal(signal.SIGINT)
+    assert "interrupted; the run is cancelled" in process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    with Client(cluster.address) as client:
+        assert {name: count for name, count in client.sync(client.scheduler.daskflow_state).items() if count} == {}
+        assert client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) == 0
+
+
+def test_help_imports_no_cluster() -> None:
+    """Help is there at once, since neither Dask's cluster nor the validation of values is imported for it."""
+    for arguments in (["--help"], ["run", "--help"]):
+        code = f"import sys\nfrom daskflow.cli import main\nsys.argv = ['daskflow', *{arguments!r}]\ntry:\n    main()\n"
+        code += "finally:\n    assert not {'distributed', 'dask', 'pydantic', 'numpy'} & set(sys.modules)\n"
+        done = command("-c", code, program=(sys.executable,))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Usage: daskflow" in done.stdout
+
+
+def test_the_entities_of_a_file_are_listed() -> None:
+    """Without an entity, those of the file are listed, each with its kind; an entity's help shows its inputs."""
+    listed = command("run", FLOWS, "--help")
+    assert listed.returncode == 0
+    assert "  step         task         Add two numbers." in listed.stdout
+    shown = command("run", FLOWS, "step", "--help")
+    assert shown.returncode == 0
+    assert "--a INTEGER" in shown.stdout
+    assert "The first one. [required]" in shown.stdout
+    assert "--b INTEGER" in shown.stdout
