@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from daskflow.admission import Pool
-from daskflow.entity import LAUNCH_PLAN, MAP, Entity
+from daskflow.entity import LAUNCH_PLAN, MAP, WORKFLOW, Entity
 from daskflow.graph import Graph, Node, Ref
 from daskflow.options import DEFAULT_MAX_PARALLELISM
 
@@ -116,8 +116,16 @@ class Scope(NamedTuple):
         if concurrency is None:
             return inner
         # A child run is not bound by the default limit of the run that starts it, only by limits that were set.
-        pool = Pool(f"{self.run_id}/{inner.digest.hex()[:10]}", concurrency, self.set_pool if over_runs else self.pool)
-        return inner._replace(pool=pool, set_pool=pool)
+        return inner._limited(concurrency, self.set_pool if over_runs else self.pool)
+
+    def sub_workflow(self, label: str, part: object, limit: int | None) -> Scope:
+        """Return the scope of a workflow that is called in line; its own limit holds within that of the run."""
+        inner = self.inner(label, part)
+        return inner._limited(limit, self.pool) if limit else inner
+
+    def _limited(self, limit: int, above: Pool | None) -> Scope:
+        pool = Pool(f"{self.run_id}/{self.digest.hex()[:10]}", limit, above)
+        return self._replace(pool=pool, set_pool=pool)
 
     @property
     def entry_pool(self) -> Pool | None:
@@ -179,20 +187,29 @@ class Frame:
         """Return a node's index in the innermost map that it is in, if it is in one."""
         return self.scope.item
 
+    def place(self, slot: int) -> int:
+        """Return what tells a node from the others of the whole graph or map, however that was cut."""
+        return slot
+
     def _make_scope(self) -> Scope:
         assert self.parent is not None
         assert self.entity is not None
         outer, label = self.parent.scope._replace(item=self.parent.item(self.slot)), self.parent.label(self.slot)
-        if self.entity.kind != MAP and isinstance(self.parent, GraphFrame) and isinstance(self.parent.graph, Root):
+        place = self.parent.place(self.slot)
+        is_run = isinstance(self.parent, GraphFrame) and isinstance(self.parent.graph, Root)
+        if self.entity.kind != MAP and is_run:
             label = ""
         if self.entity.kind == LAUNCH_PLAN:
             plan: Any = self.entity
             own = plan.max_parallelism if plan.max_parallelism is not None else plan.workflow.max_parallelism
-            return outer.child_run(label, self.slot, own)
+            return outer.child_run(label, place, own)
         if self.entity.kind == MAP:
             mapper: Any = self.entity
-            return outer.mapped(label, self.slot, mapper.concurrency, mapper.target.kind == LAUNCH_PLAN)
-        return outer.inner(label, self.slot)
+            return outer.mapped(label, place, mapper.concurrency, mapper.target.kind == LAUNCH_PLAN)
+        if self.entity.kind == WORKFLOW and not is_run:
+            flow: Any = self.entity
+            return outer.sub_workflow(label, place, flow.max_parallelism)
+        return outer.inner(label, place)
 
     def label(self, slot: int) -> str:
         """Return the name of a node of the frame in addresses."""
@@ -334,10 +351,13 @@ class MapFrame(Frame):
         self.end = length
 
     def label(self, slot: int) -> str:
-        return f"[{slot + self.offset}]"
+        return f"[{self.place(slot)}]"
 
     def item(self, slot: int) -> int | None:
-        return slot + self.offset if slot >= 0 else self.scope.item
+        return self.place(slot) if slot >= 0 else self.scope.item
+
+    def place(self, slot: int) -> int:
+        return slot + self.offset
 
     @property
     def left(self) -> int:

@@ -88,7 +88,8 @@ def workflow(fn: Any = None, /, **options: Any) -> Any:
     Parameters
     ----------
     max_parallelism : int, optional
-        How many nodes of a run of it may execute at the same moment: positive, or 0 for unlimited.
+        How many of its nodes may execute at the same moment: positive, or 0 for unlimited. Of a workflow that is called in another
+        one's body, or mapped, each call has the limit, within that of the run that it is part of.
 
     Raises
     ------

@@ -152,6 +152,11 @@ def two_at_once(n: list[int], seconds: float) -> list[Span]:
     return naps(n=n, seconds=seconds)
 
 
+@fl.dynamic
+def two_at_once_twice(n: list[int], seconds: float) -> list[list[Span]]:
+    return [two_at_once(n=n, seconds=seconds), two_at_once(n=n, seconds=seconds)]
+
+
 @fl.workflow
 def window_of_three(n: list[int], seconds: float) -> list[Span]:
     return fl.map_task(functools.partial(indexed_nap, seconds=seconds), concurrency=3)(index=n)

@@ -18,6 +18,7 @@ from tests.programs import (
     three_at_once_lp,
     two_at_once,
     two_at_once_lp,
+    two_at_once_twice,
     window_of_three,
 )
 
@@ -41,6 +42,9 @@ CASES: list[tuple[str, Any, dict[str, Any], dict[str, Any], int]] = [
     ("loop, 2", loop_of_naps, {"n": 12, "seconds": NAP}, {"max_parallelism": 2}, 2),
     ("workflow", two_at_once, items(12), {}, 2),
     ("run before workflow", two_at_once, items(20), {"max_parallelism": 5}, 5),
+    ("sub-workflows, each its own", two_at_once_twice, items(8), {}, 4),
+    ("sub-workflows under a run's limit", two_at_once_twice, items(8), {"max_parallelism": 3}, 3),
+    ("map over a workflow", fl.map_task(two_at_once), {"n": [list(range(12))] * 3, "seconds": [0.3] * 3}, {}, 6),
     ("launch plan", two_at_once_lp, items(12), {}, 2),
     ("launch plan before nothing", three_at_once_lp, items(16), {}, 3),
     ("concurrency", window_of_three, items(16), {}, 3),

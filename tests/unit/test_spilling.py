@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskflow.execute import Execution
-from daskflow.frames import Scope, root_frame
+from daskflow.frames import GraphFrame, Scope, root_frame
 from daskflow.spilling import Policy, Unit, take
 from tests.unit import unit_model
 from tests.unit.unit_model import BUILDERS, Model, expand, worth
@@ -143,6 +143,19 @@ def test_maps_are_cut_into_ranges() -> None:
     units = take("owner", frames, Policy(most=9), 0.0, keep=False)
     assert sizes(units) == [11] * 9
     assert frames[-1].left == 0
+
+
+def test_child_runs_have_the_same_names_however_a_map_is_cut() -> None:
+    """A mapped launch plan's child runs have ids and limits that say which item they are, and not where its unit began."""
+    whole: Any = started(unit_model.fl.map_task(unit_model.plan), {"a": list(range(7))}, 1)[1]
+    plan: Any = unit_model.plan
+    names = [GraphFrame(plan.workflow.graph, [], plan, whole, item).scope.run_id for item in range(7)]
+    cut: list[str] = []
+    for unit in take("owner", [whole], Policy(most=3), 0.0, keep=False):
+        part: Any = unit.frames[0]
+        cut += [GraphFrame(plan.workflow.graph, [], plan, part, item).scope.run_id for item in range(part.left)]
+    assert cut == names[1:]
+    assert len(set(names)) == 7
 
 
 def test_an_execution_between_two_nodes_keeps_something() -> None:
