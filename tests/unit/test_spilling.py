@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskflow.execute import Execution
-from daskflow.frames import GraphFrame, Scope, root_frame
+from daskflow.frames import GraphFrame, root_frame
+from daskflow.scope import Scope
 from daskflow.spilling import Policy, Unit, take
 from tests.unit import unit_model
 from tests.unit.unit_model import BUILDERS, Model, expand, worth

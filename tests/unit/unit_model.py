@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import daskflow as fl
 from daskflow.entity import Entity
 from daskflow.execute import STUCK, Execution
-from daskflow.frames import MISSING, External, GraphFrame, Scope, arrive, link, root_frame, unit_result
+from daskflow.frames import MISSING, External, GraphFrame, arrive, link, root_frame, unit_result
 from daskflow.ledger import Create, Free, Ledger, Lift, Spec, Status
+from daskflow.scope import Scope
 from daskflow.spilling import Policy, Unit, root_unit, tail, take
 
 

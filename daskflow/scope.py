@@ -1,0 +1,100 @@
+"""Scopes: where a frame stands in its run. Addresses, keys and limits are made from them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from daskflow.admission import Pool
+from daskflow.options import DEFAULT_MAX_PARALLELISM
+
+
+class Scope(NamedTuple):
+    """Where a frame stands: what its addresses, keys and limits are made from.
+
+    Attributes
+    ----------
+    run_id : str
+        The run that the frame's nodes belong to.
+    address : str
+        The path of labels from the top-level run down to the frame; empty for the run's own body.
+    digest : bytes
+        Stands for the path in keys; the same whenever the same run is executed again.
+    pool : Pool or None
+        The innermost limit on the frame's nodes.
+    set_pool : Pool or None
+        The innermost limit that a user set: what child runs inherit.
+    depth : int
+        How many frames are below it; deeper units go first.
+    default : int
+        The limit of a run that has none set on it or above it; 0 for no limit.
+    item : int or None
+        The index in the innermost map around the frame.
+    """
+
+    run_id: str
+    address: str
+    digest: bytes
+    pool: Pool | None
+    set_pool: Pool | None
+    depth: int
+    default: int
+    item: int | None = None
+
+    @classmethod
+    def of_run(cls, run_id: str, max_parallelism: int | None, default: int = DEFAULT_MAX_PARALLELISM) -> Scope:
+        """Return the scope of a top-level run; no limit set means the default, and 0 none at all."""
+        digest = _digest(b"", run_id)
+        pool = set_pool = None
+        if max_parallelism:
+            pool = set_pool = Pool(run_id, max_parallelism)
+        elif max_parallelism is None and default:
+            pool = Pool(run_id, default)
+        return cls(run_id, "", digest, pool, set_pool, 0, default)
+
+    def join(self, label: str) -> str:
+        """Return the address of a node in the frame; a map's item follows the map's own label."""
+        if not self.address or label.startswith("["):
+            return f"{self.address}{label}"
+        return f"{self.address}/{label}" if label else self.address
+
+    def inner(self, label: str, part: object) -> Scope:
+        """Return the scope of a sub-workflow's or dynamic's frame."""
+        return self._replace(address=self.join(label), digest=_digest(self.digest, part), depth=self.depth + 1)
+
+    def child_run(self, label: str, part: object, limit: int | None) -> Scope:
+        """Return the scope of a child run, whose own limit adds to those set above it."""
+        digest = _digest(self.digest, part)
+        run_id = f"{self.run_id.partition('.')[0]}.{digest.hex()[:10]}"
+        pool = set_pool = self.set_pool
+        if limit:
+            pool = set_pool = Pool(run_id, limit, self.set_pool)
+        elif limit is None and self.set_pool is None and self.default:
+            pool = Pool(run_id, self.default)
+        return Scope(run_id, self.join(label), digest, pool, set_pool, self.depth + 1, self.default, self.item)
+
+    def mapped(self, label: str, part: object, concurrency: int | None, over_runs: bool) -> Scope:
+        """Return the scope of a map's items; `over_runs` says that each item is a child run."""
+        inner = self.inner(label, part)
+        if concurrency is None:
+            return inner
+        # A child run is not bound by the default limit of the run that starts it, only by limits that were set.
+        return inner._limited(concurrency, self.set_pool if over_runs else self.pool)
+
+    def sub_workflow(self, label: str, part: object, limit: int | None) -> Scope:
+        """Return the scope of a workflow that is called in line; its own limit holds within that of the run."""
+        inner = self.inner(label, part)
+        return inner._limited(limit, self.pool) if limit else inner
+
+    def _limited(self, limit: int, above: Pool | None) -> Scope:
+        pool = Pool(f"{self.run_id}/{self.digest.hex()[:10]}", limit, above)
+        return self._replace(pool=pool, set_pool=pool)
+
+    @property
+    def entry_pool(self) -> Pool | None:
+        """The innermost limit on nodes that only start child runs: those are not bound by the default limit of their parent."""
+        return self.pool if self.pool is self.set_pool else self.set_pool
+
+
+def _digest(outer: bytes, part: object) -> bytes:
+    return hashlib.blake2b(repr(part).encode(), key=outer, digest_size=16).digest()
