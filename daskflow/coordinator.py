@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from daskflow.admission import Pool
 from daskflow.dask_tasks import DaskTasks
-from daskflow.ledger import Crash, Create, Ended, Free, Ledger, LedgerError, Lift, Run, Spec
+from daskflow.ledger import Ledger
 from daskflow.payload import Payload
+from daskflow.records import Crash, Create, Ended, Free, LedgerError, Lift, Run, Spec
 from daskflow.versions import versions
 
 if TYPE_CHECKING:

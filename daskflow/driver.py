@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from daskflow.errors import ClusterError, RunCancelled, RunFailed, SchedulerLost, VersionMismatch, WorkerCrashed
-from daskflow.ledger import Status
 from daskflow.outcome import Failure
+from daskflow.records import Status
 from daskflow.result import Result
 from daskflow.versions import mismatch, versions
 

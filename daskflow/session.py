@@ -16,8 +16,8 @@ from daskflow.entity import LAUNCH_PLAN, Entity
 from daskflow.errors import ClusterError, DefinitionError, InputError, NestingError, OptionError
 from daskflow.execute import top_level
 from daskflow.frames import root_frame
-from daskflow.ledger import Status
 from daskflow.options import check_limit
+from daskflow.records import Status
 from daskflow.scope import Scope
 from daskflow.spilling import root_unit
 from daskflow.unit import spec

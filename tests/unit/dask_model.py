@@ -6,7 +6,8 @@ from random import Random
 from typing import Any
 
 from daskflow.admission import Pool
-from daskflow.ledger import Create, Ended, Free, Ledger, Lift, Spec
+from daskflow.ledger import Ledger
+from daskflow.records import Create, Ended, Free, Lift, Spec
 
 Expression = int | tuple["Expression", ...]
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskflow.admission import Pool
-from daskflow.ledger import Crash, Create, Ended, Free, Ledger, LedgerError, Lift, Spec, State, Status
+from daskflow.ledger import Ledger
+from daskflow.records import Crash, Create, Ended, Free, LedgerError, Lift, Spec, State, Status
 from tests.unit.dask_model import Cluster, total
 
 expressions = st.recursive(st.integers(0, 99), lambda inner: st.lists(inner, max_size=5).map(tuple), max_leaves=40)

@@ -16,7 +16,8 @@ import daskflow as fl
 from daskflow.entity import Entity
 from daskflow.execute import STUCK, Execution
 from daskflow.frames import MISSING, External, GraphFrame, arrive, link, root_frame, unit_result
-from daskflow.ledger import Create, Free, Ledger, Lift, Spec, Status
+from daskflow.ledger import Ledger
+from daskflow.records import Create, Free, Lift, Spec, Status
 from daskflow.scope import Scope
 from daskflow.spilling import Policy, Unit, root_unit, tail, take
 

@@ -1,0 +1,180 @@
+"""Records: what the ledger keeps of runs and units, and what it instructs Dask to do. Plain data."""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+from typing import Any, NamedTuple
+
+from daskflow.admission import Pool
+
+
+class State(Enum):
+    """Where a unit is in its life."""
+
+    WAITING = "waiting"
+    QUEUED = "queued"
+    RUNNING = "running"
+    LOST = "lost"
+    TAILED = "tailed"
+    DONE = "done"
+    FREED = "freed"
+
+
+class Status(StrEnum):
+    """Where a run is in its life."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    ABORTED = "ABORTED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the run will be executed any more."""
+        return self is not Status.RUNNING
+
+
+class Spec(NamedTuple):
+    """What a unit says of another one that is to be executed.
+
+    Attributes
+    ----------
+    key : str
+        Its name; the same work has the same key.
+    payload : bytes
+        What to execute; opaque here.
+    deps : tuple of str
+        The units whose results it reads.
+    pool : Pool or None
+        The innermost limit on it.
+    depth : int
+        Deeper units go first.
+    """
+
+    key: str
+    payload: bytes
+    deps: tuple[str, ...]
+    pool: Pool | None
+    depth: int
+
+
+class Create(NamedTuple):
+    """Give Dask a new task; `deps` pairs the name by which the unit knows a result with the task that has it."""
+
+    key: str
+    run: str
+    payload: bytes
+    deps: tuple[tuple[str, str], ...]
+    depth: int
+
+
+class Lift(NamedTuple):
+    """Let a task that Dask has, and that is ready again, start."""
+
+    key: str
+
+
+class Free(NamedTuple):
+    """Nobody needs the task's result any more."""
+
+    key: str
+    run: str
+
+
+class Ended(NamedTuple):
+    """The run has ended; its tasks, but for one with the result, are free."""
+
+    run: str
+
+
+Instruction = Create | Lift | Free | Ended
+
+
+class Crash(NamedTuple):
+    """Why a run failed: workers died under one of its units."""
+
+    key: str
+    deaths: int
+
+
+class LedgerError(RuntimeError):
+    """A message does not fit what is known: a fault of ours, which fails the run that it concerns."""
+
+
+class Unit:
+    """A unit's record."""
+
+    __slots__ = (
+        "created",
+        "deaths",
+        "deps",
+        "depth",
+        "finished",
+        "holds",
+        "key",
+        "missing",
+        "payload",
+        "pins",
+        "pool",
+        "refs",
+        "run",
+        "state",
+        "target",
+        "waiters",
+    )  # fmt: skip
+
+    def __init__(self, run: Run, spec: Spec) -> None:
+        self.run = run
+        self.key = spec.key
+        self.payload = spec.payload
+        self.pool = spec.pool
+        self.depth = spec.depth
+        self.deps: tuple[Unit, ...] = ()
+        self.state = State.WAITING
+        self.missing = 0
+        self.waiters: list[Unit] = []
+        self.refs = 0
+        self.pins: list[Unit] = []
+        self.holds: list[Pool] = []
+        self.target: Unit | None = None
+        #: Whether Dask has a task for it.
+        self.created = False
+        #: Whether its task has had its result; Dask sees to it that it is there for whoever reads it.
+        self.finished = False
+        self.deaths = 0
+
+    def last(self) -> Unit:
+        """Return the unit that has, or will have, the result: the end of the tails."""
+        unit = self
+        while unit.target is not None:
+            unit = unit.target
+        return unit
+
+
+class Run:
+    """A top-level run's record.
+
+    Attributes
+    ----------
+    id : str
+        Its id.
+    owner : str
+        The Dask client that submitted it.
+    status : Status
+        Where it is in its life.
+    failure
+        Why it did not succeed; opaque here.
+    result : str
+        Once it has succeeded, the Dask key of its result.
+    """
+
+    __slots__ = ("failure", "id", "owner", "result", "root", "status", "units")
+
+    def __init__(self, id: str, owner: str) -> None:
+        self.id = id
+        self.owner = owner
+        self.status = Status.RUNNING
+        self.failure: Any = None
+        self.result = ""
+        self.root: Unit | None = None
+        self.units: dict[str, Unit] = {}
