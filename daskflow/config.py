@@ -26,12 +26,28 @@ def _limit(value: Any, key: str) -> int:
     return DEFAULT_MAX_PARALLELISM if limit is None else limit
 
 
+def _bytes(value: Any, key: str) -> int:
+    from dask.utils import parse_bytes
+
+    try:
+        size = int(parse_bytes(value))
+    except (TypeError, ValueError, AttributeError):
+        size = -1
+    if isinstance(value, bool) or size < 1:
+        raise OptionError(f"configuration key daskflow.{key} must be a size such as '16MiB', or bytes from 1 on; got {value!r}")
+    return size
+
+
 #: Each key with its default and its check.
 KEYS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     # How long a unit works alone before it hands over what it has not started; 0 makes every node a Dask task.
     "spill-after": ("20ms", _seconds),
     # How long a unit is cut to last where it is known how long its nodes take.
     "chunk": ("50ms", _seconds),
+    # Values from this size on stay where they were made, and are referred to.
+    "reference-bytes": ("1MiB", _bytes),
+    # A unit that holds values of its own making of this size together ends, so that Dask can move and spill them one by one.
+    "unit-output-bytes": ("16MiB", _bytes),
     # The number of executing nodes that a run may have where no word of a user's says otherwise; 0 for unlimited.
     "max-parallelism": (DEFAULT_MAX_PARALLELISM, _limit),
 }

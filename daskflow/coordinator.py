@@ -16,7 +16,7 @@ from daskflow.admission import Pool
 from daskflow.dask_tasks import DaskTasks
 from daskflow.ledger import Ledger
 from daskflow.payload import Payload
-from daskflow.records import Crash, Create, Ended, Free, LedgerError, Lift, Run, Spec
+from daskflow.records import Adopt, Crash, Create, Ended, Free, LedgerError, Lift, Run, Spec, Value
 from daskflow.versions import versions
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class Coordinator:
         self,
         run: str,
         spec: tuple[Any, ...],
+        inputs: list[tuple[Any, ...]],
         client: str,
         digest: str,
         code: bytes,
@@ -112,7 +113,7 @@ class Coordinator:
         self._code[digest] = code
         self._info[run] = _RunInfo(digest, options, name)
         try:
-            self.ledger.submit(run, _spec(spec), client)
+            self.ledger.submit(run, _spec(spec), client, map(_spec, inputs))
         except LedgerError:
             del self._info[run]
             raise
@@ -181,25 +182,36 @@ class Coordinator:
         self._listeners.add(worker)
         self._tell(worker)
 
-    def _on_spill(self, worker: str, key: str, units: list[Any], holds: list[Any], resume: bytes | None) -> None:
+    def _on_spill(self, worker: str, key: str, units: list[Any], values: list[Any], holds: list[Any], resume: bytes | None) -> None:
+        kept = [Value(name, (worker, tuple(place), nbytes)) for name, place, nbytes in values]
         if self.tasks.is_on(key, worker):
-            self._guarded(key, lambda: self._spill(key, units, holds, resume))
+            self._guarded(key, lambda: self._spill(key, units, holds, kept, resume))
+        self._disown_soon(worker, kept)
 
-    def _spill(self, key: str, units: list[Any], holds: list[Any], resume: bytes | None) -> None:
-        accepted = self.ledger.spill(key, map(_spec, units), filter(None, map(_pool, holds)))
+    def _spill(self, key: str, units: list[Any], holds: list[Any], values: list[Value], resume: bytes | None) -> None:
+        accepted = self.ledger.spill(key, map(_spec, units), filter(None, map(_pool, holds)), values)
         payload = self.tasks.payload(key)
         if accepted and payload is not None and resume is not None:
             payload.data = resume
 
-    def _on_tail(self, worker: str, key: str, units: list[Any], output: str) -> None:
+    def _on_tail(self, worker: str, key: str, units: list[Any], values: list[Any], output: str) -> None:
+        kept = [Value(name, (worker, tuple(place), nbytes)) for name, place, nbytes in values]
         if self.tasks.is_on(key, worker):
-            self._guarded(key, lambda: self.ledger.tail(key, map(_spec, units), output))
+            self._guarded(key, lambda: self.ledger.tail(key, map(_spec, units), output, kept))
+        self._disown_soon(worker, kept)
+
+    def _disown_soon(self, worker: str, values: list[Value]) -> None:
+        """Once instructions are carried out, let the worker drop those values that were not taken up."""
+        if values:
+            keys = [value.key for value in values]
+            self.flush_soon()
+            asyncio.get_running_loop().call_soon(self.tasks.disown, keys, worker)
 
     def _on_fail(self, worker: str, key: str, failure: list[Any]) -> None:
         if self.tasks.is_on(key, worker):
             self._guarded(key, lambda: self.ledger.fail(key, {"failure": failure}))
 
-    def _guarded(self, key: str, action: Callable[[], None]) -> None:
+    def _guarded(self, key: str, action: Callable[[], object]) -> None:
         """Do something for a unit; a fault of ours fails its run."""
         try:
             action()
@@ -300,6 +312,8 @@ class Coordinator:
         for one in instructions:
             if isinstance(one, Create):
                 created.append(self._create(one))
+            elif isinstance(one, Adopt):
+                self._adopt(one)
             elif isinstance(one, Lift):
                 lifted.append(one.key)
             elif isinstance(one, Free):
@@ -315,6 +329,17 @@ class Coordinator:
         names = tuple(name for name, _ in one.deps)
         payload = Payload(one.key, one.run, one.payload, names, self._info[one.run].options, self.tasks.total_threads)
         return self.tasks.create(payload, [key for _, key in one.deps], one.depth)
+
+    def _adopt(self, one: Adopt) -> None:
+        if one.key not in self.ledger.units:
+            return
+        worker, place, nbytes = one.place
+        try:
+            if not self.tasks.adopt(one.key, one.owner, place, worker, nbytes, one.depth):
+                self._unready(one.key)
+                self.tasks.start([one.key])
+        except Exception as error:
+            self._fault(one.key, error)
 
     def _broadcast(self) -> None:
         """Tell workers when the cluster begins, or ceases, to have threads with nothing to do."""

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from dask._task_spec import Task, TaskRef
+from dask.utils import typename
 
 from daskflow.payload import Payload
+from daskflow.result import Result
 from daskflow.unit import run_unit
 
 if TYPE_CHECKING:
@@ -62,6 +64,37 @@ class DaskTasks:
             # Dask's heartbeats rely on each task's being in a span.
             spans.observe_tasks([task], code=(), span_metadata={})
         return payload.key
+
+    def adopt(self, key: str, owner: str, place: tuple[Any, ...], worker: str, nbytes: int, depth: int) -> bool:
+        """Make a task whose result a worker has already, since the unit `owner` made it; tell whether it has it still.
+
+        Raises
+        ------
+        LookupError
+            When the owner's task is gone.
+        """
+        made = self.payload(owner)
+        if made is None:
+            raise LookupError(f"the task {owner} is gone")
+        spec: Any = self.scheduler.tasks[owner].run_spec
+        payload = Payload(key, made.run, made.data, made.names, made.options, made.threads, may_spill=False, place=place)
+        self.create(payload, [one.key for one in spec.args[1:]], depth)
+        if worker not in self.scheduler.workers:
+            return False
+        task = self.scheduler.tasks[key]
+        task.type = typename(Result)
+        task.group.add_type(task.type)
+        self.scheduler.update_data(who_has={key: [worker]}, nbytes={key: nbytes})
+        return True
+
+    def disown(self, keys: Iterable[str], worker: str) -> None:
+        """Let a worker drop what it has beside what the scheduler knows of."""
+        state = self.scheduler.workers.get(worker)
+        if state is None:
+            return
+        unknown = [key for key in keys if (task := self.scheduler.tasks.get(key)) is None or state not in (task.who_has or ())]
+        if unknown:
+            self.scheduler.worker_send(worker, {"op": "free-keys", "keys": unknown, "stimulus_id": _stimulus("disown")})
 
     def forgotten(self, key: str) -> None:
         """Drop what Dask would keep of a task that it forgets: its span holds on to the task's group for ever."""

@@ -16,7 +16,7 @@ from typing import Any
 from daskflow import context
 from daskflow.entity import DYNAMIC, LAUNCH_PLAN, MAP, TASK, Entity
 from daskflow.errors import RunFailed
-from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame, known, root_frame
+from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame, known, root_frame, stack
 from daskflow.graph import Node, resolve
 from daskflow.outcome import annotate
 from daskflow.scope import Scope
@@ -41,8 +41,10 @@ class Execution:
     ----------
     lock
         Held except while a user's function runs: who can take it sees frames in a consistent state.
-    cancelled : bool
+    cancelled : BaseException or None
         Set by others, to stop before the next node.
+    check
+        Called before each node, if set; once it gives True, the execution ends there, with :data:`STUCK`.
     """
 
     def __init__(self, frame: Frame, spill: Callable[[Execution], None] | None = None, *, eager: bool = False) -> None:
@@ -51,6 +53,7 @@ class Execution:
         self.lock = threading.Lock() if spill is not None else None
         self.wants_spill = False
         self.cancelled: BaseException | None = None
+        self.check: Callable[[Execution], bool] | None = None
         self._spill = spill
         self._eager = eager
 
@@ -114,6 +117,8 @@ class Execution:
         if not frame.started:
             frame.started = time.perf_counter()
         while frame.cursor < len(frame.todo):
+            if self.check is not None and self.check(self):
+                return STUCK
             node = frame.todo[frame.cursor]
             frame.cursor += 1
             if frame.outstanding and not all(known(values[slot]) for slot in node.deps):
@@ -129,7 +134,7 @@ class Execution:
             else:
                 self._enter(entity, inputs, frame, node.slot)
                 return _ENTERED
-        if frame.outstanding:
+        if (self.check is not None and self.check(self)) or frame.outstanding:
             return STUCK
         return self._result(frame)
 
@@ -147,6 +152,8 @@ class Execution:
         if not frame.started:
             frame.started = time.perf_counter()
         while frame.cursor < frame.end:
+            if self.check is not None and self.check(self):
+                return STUCK
             item = frame.cursor
             frame.cursor = item + 1
             self.current = (frame, item)
@@ -160,7 +167,9 @@ class Execution:
             else:
                 self._enter(target, inputs, frame, item)
                 return _ENTERED
-        return STUCK if frame.outstanding else self._collected(frame)
+        if (self.check is not None and self.check(self)) or frame.outstanding:
+            return STUCK
+        return self._collected(frame)
 
     def _collected(self, frame: MapFrame) -> Any:
         if not frame.exports and frame.entity.interface.outputs.annotation is type(None):  # type: ignore[union-attr]
@@ -201,6 +210,11 @@ class Execution:
             return
         graph, arguments = enter_static(entity, inputs)
         self.frame = GraphFrame(graph, [*arguments, *([MISSING] * len(graph.nodes))], entity, parent, slot)
+
+
+def has_more(execution: Execution) -> bool:
+    """Tell whether an execution could go on; as its check, it ends it before whatever comes next."""
+    return any(frame.left for frame in stack(execution.frame))
 
 
 _ENTERED = object()

@@ -118,6 +118,11 @@ class Frame:
             return outer.sub_workflow(label, place, flow.max_parallelism)
         return outer.inner(label, place)
 
+    @property
+    def left(self) -> int:
+        """How many nodes, or items, have not been started."""
+        raise NotImplementedError
+
     def label(self, slot: int) -> str:
         """Return the name of a node of the frame in addresses."""
         raise NotImplementedError
@@ -192,7 +197,6 @@ class GraphFrame(Frame):
 
     @property
     def left(self) -> int:
-        """How many nodes have not been started."""
         return len(self.todo) - self.cursor
 
     def part(self, nodes: Sequence[Node], exports: tuple[int, ...] | None) -> GraphFrame:
@@ -268,7 +272,6 @@ class MapFrame(Frame):
 
     @property
     def left(self) -> int:
-        """How many items have not been started."""
         return self.end - self.cursor
 
     def part(self, start: int, stop: int) -> MapFrame:
@@ -361,6 +364,16 @@ def unit_result(bottom: Frame, value: Any) -> tuple[Any, ...]:
     return (value,) if bottom.exports is None else tuple(value)
 
 
+def stack(frame: Frame | None) -> list[Frame]:
+    """Return a stack of frames, lowest first, from its top."""
+    frames = []
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.parent
+    frames.reverse()
+    return frames
+
+
 def link(frames: Sequence[Frame]) -> None:
     """Make a stack of frames that has travelled, lowest first, whole again."""
     for lower, upper in itertools.pairwise(frames):
@@ -380,6 +393,18 @@ def arrive(frames: Sequence[Frame], results: Mapping[str, tuple[Any, ...]]) -> N
                 frame.outstanding[value.key] = None
         for key in results:
             frame.outstanding.pop(key, None)
+        if isinstance(frame, MapFrame):
+            frame.lists = {name: _arrived(items, results) for name, items in frame.lists.items()}
+            frame.shared = {name: _arrived(value, results) for name, value in frame.shared.items()}
+
+
+def _arrived(value: Any, results: Mapping[str, tuple[Any, ...]]) -> Any:
+    """Return a map's input that may be a reference, or a list with references for items."""
+    if type(value) is External:
+        return results[value.key][value.item]
+    if type(value) is list and value and type(value[0]) is External:
+        return [results[one.key][one.item] for one in value]
+    return value
 
 
 def root_frame(entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope, label: str | None = None) -> GraphFrame:

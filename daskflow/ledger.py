@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from daskflow.admission import Admission, Pool
-from daskflow.records import Crash, Create, Ended, Free, Instruction, LedgerError, Lift, Run, Spec, State, Status, Unit
+from daskflow.records import Adopt, Crash, Create, Ended, Free, Instruction, LedgerError, Lift, Run, Spec, State, Status, Unit, Value
 
 
 class Ledger:
@@ -58,8 +58,8 @@ class Ledger:
 
     # ------------------------------------------------------------ what drivers say
 
-    def submit(self, run_id: str, spec: Spec, owner: str) -> None:
-        """Begin a run.
+    def submit(self, run_id: str, spec: Spec, owner: str, inputs: Iterable[Spec] = ()) -> None:
+        """Begin a run; `inputs` are units that its first one depends on.
 
         Raises
         ------
@@ -69,6 +69,8 @@ class Ledger:
         if run_id in self.runs or spec.key in self.units:
             raise LedgerError(f"run {run_id} exists already")
         run = self.runs[run_id] = Run(run_id, owner)
+        for one in inputs:
+            self._add(run, one)
         run.root = self._add(run, spec)
         run.root.refs += 1
 
@@ -89,7 +91,7 @@ class Ledger:
 
     # ------------------------------------------------------------ what units say
 
-    def spill(self, key: str, specs: Iterable[Spec], holds: Iterable[Pool] = ()) -> bool:
+    def spill(self, key: str, specs: Iterable[Spec], holds: Iterable[Pool] = (), values: Iterable[Value] = ()) -> bool:
         """Add the units that a running unit spilled, which keeps them until it ends; tell whether it is running at all.
 
         Parameters
@@ -100,10 +102,13 @@ class Ledger:
             What it spilled. What is known already is left as it is.
         holds
             The pools in which the unit goes on executing a node, and so counts, whatever the limit.
+        values
+            Values of the unit's that are needed by what it spilled.
         """
         unit = self._running(key)
         if unit is None:
             return False
+        self._keep(unit, values)
         for spec in specs:
             known = self.units.get(spec.key)
             if known is None or known not in unit.pins:
@@ -115,11 +120,12 @@ class Ledger:
             unit.holds.append(pool)
         return True
 
-    def tail(self, key: str, specs: Iterable[Spec], output: str) -> None:
-        """End a running unit: its result will be that of the unit `output`."""
+    def tail(self, key: str, specs: Iterable[Spec], output: str, values: Iterable[Value] = ()) -> bool:
+        """End a running unit: its result will be that of the unit `output`; tell whether it was running at all."""
         unit = self._running(key)
         if unit is None:
-            return
+            return False
+        self._keep(unit, values)
         for spec in specs:
             if spec.key not in self.units:
                 self._pin(unit, self._add(unit.run, spec))
@@ -130,6 +136,7 @@ class Ledger:
         unit.target = target
         target.refs += 1
         self._settle(unit)
+        return True
 
     def fail(self, key: str, failure: Any) -> None:
         """Fail the run of a running unit."""
@@ -217,6 +224,18 @@ class Ledger:
         if not unit.missing:
             self._enqueue(unit)
         return unit
+
+    def _keep(self, unit: Unit, values: Iterable[Value]) -> None:
+        """Take up values of a unit as units that have been executed."""
+        for value in values:
+            known = self.units.get(value.key)
+            if known is None:
+                known = Unit(unit.run, Spec(value.key, b"", (), unit.pool, unit.depth))
+                known.state, known.created, known.finished = State.DONE, True, True
+                self.units[value.key] = unit.run.units[value.key] = known
+                self.instructions.append(Adopt(value.key, unit.run.id, unit.key, value.place, unit.depth))
+            if known not in unit.pins:
+                self._pin(unit, known)
 
     def _pin(self, unit: Unit, child: Unit) -> None:
         child.refs += 1

@@ -20,12 +20,14 @@ class Payload:
         The run's options: versions and the spilling policy.
     threads : int
         How many threads the cluster had when the unit was let in.
+    place : tuple or None
+        What the task is to give, where that is a value on the way and not the unit's result.
     may_spill : bool
         Whether the unit may hand over work. One that is computed again, because its result was lost, may not: the units
         that it might name are gone.
     """
 
-    __slots__ = ("data", "key", "may_spill", "names", "options", "run", "threads")
+    __slots__ = ("data", "key", "may_spill", "names", "options", "place", "run", "threads")
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class Payload:
         options: dict[str, Any],
         threads: int = 1,
         may_spill: bool = True,
+        place: tuple[Any, ...] | None = None,
     ) -> None:
         self.key = key
         self.run = run
@@ -44,9 +47,10 @@ class Payload:
         self.options = options
         self.threads = threads
         self.may_spill = may_spill
+        self.place = place
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Payload, (self.key, self.run, self.data, self.names, self.options, self.threads, self.may_spill)
+        return Payload, (self.key, self.run, self.data, self.names, self.options, self.threads, self.may_spill, self.place)
 
     # Dask logs and shows a task's arguments: a user's values and secrets are none of its business.
     def __repr__(self) -> str:

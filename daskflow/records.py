@@ -58,6 +58,21 @@ class Spec(NamedTuple):
     depth: int
 
 
+class Value(NamedTuple):
+    """A value that a running unit has, and that others may read like a unit's result.
+
+    Attributes
+    ----------
+    key : str
+        Its name.
+    place
+        Where it is, and how it is made again; opaque here.
+    """
+
+    key: str
+    place: Any
+
+
 class Create(NamedTuple):
     """Give Dask a new task; `deps` pairs the name by which the unit knows a result with the task that has it."""
 
@@ -65,6 +80,16 @@ class Create(NamedTuple):
     run: str
     payload: bytes
     deps: tuple[tuple[str, str], ...]
+    depth: int
+
+
+class Adopt(NamedTuple):
+    """Give Dask a task whose result is there already; `owner` is the unit that made it."""
+
+    key: str
+    run: str
+    owner: str
+    place: Any
     depth: int
 
 
@@ -87,7 +112,7 @@ class Ended(NamedTuple):
     run: str
 
 
-Instruction = Create | Lift | Free | Ended
+Instruction = Create | Adopt | Lift | Free | Ended
 
 
 class Crash(NamedTuple):

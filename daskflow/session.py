@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from daskflow import config, context, driver, shipping
+from daskflow import config, context, driver, references, shipping
 from daskflow.entity import LAUNCH_PLAN, Entity
 from daskflow.errors import ClusterError, DefinitionError, InputError, NestingError, OptionError
 from daskflow.execute import top_level
@@ -20,7 +20,7 @@ from daskflow.options import check_limit
 from daskflow.records import Status
 from daskflow.scope import Scope
 from daskflow.spilling import root_unit
-from daskflow.unit import spec
+from daskflow.unit import scale, spec
 from daskflow.versions import versions
 
 if TYPE_CHECKING:
@@ -308,13 +308,25 @@ def _limit(entity: Any, max_parallelism: int | None) -> int:
     return -1
 
 
+#: What units must know of the configuration: that of the driver holds for the whole run.
+_UNIT_OPTIONS = ("spill-after", "chunk", "reference-bytes", "unit-output-bytes")
+
+
 def _message(entity: Entity[..., Any], inputs: dict[str, Any], limit: int) -> dict[str, Any]:
     run_id = f"r{secrets.token_hex(5)}"
     shipment = shipping.Shipment.of(entity)
     scope = Scope.of_run(run_id, limit if limit >= 0 else None, config.get("max-parallelism"))
-    root = spec(root_unit(root_frame(entity, inputs, scope)), shipment.names)
-    options = {"versions": versions(), "spill_after": config.get("spill-after"), "chunk": config.get("chunk")}
-    return {"run": run_id, "spec": root, "digest": shipment.digest, "code": shipment.data, "options": options}
+    options = {name.replace("-", "_"): config.get(name) for name in _UNIT_OPTIONS}
+    root, large = references.inputs(root_unit(root_frame(entity, inputs, scope)), options["reference_bytes"], scale())
+    specs = [spec(unit, shipment.names) for unit in (root, *large)]
+    return {
+        "run": run_id,
+        "spec": specs[0],
+        "inputs": specs[1:],
+        "digest": shipment.digest,
+        "code": shipment.data,
+        "options": {**options, "versions": versions()},
+    }
 
 
 # ---------------------------------------------------------------- the cluster

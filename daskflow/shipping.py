@@ -104,7 +104,8 @@ class _Pickler(cloudpickle.Pickler):
         if type(obj) is _SENTINEL:
             return _missing, ()
         if type(obj) is CodeType:
-            make, arguments = self.dispatch_table[CodeType](obj)
+            reduced: Any = self.dispatch_table[CodeType](obj)
+            make, arguments = reduced
             return make, tuple(obj.co_filename if one == _NO_FILE else one for one in arguments)
         if isinstance(obj, Entity):
             name = obj.shipment or self._names.get(id(obj))

@@ -70,7 +70,7 @@ class Policy:
         elif mean is None or mean >= self.budget:
             count = min(pending, self.most)
         else:
-            count = min(self.most, pending, math.ceil(pending * mean / self.chunk))
+            count = min(self.most, pending, max(1, math.ceil(pending * mean / self.chunk)))
         bounds = [index * pending // count for index in range(count + 1)]
         return [range(low, high) for low, high in itertools.pairwise(bounds)]
 
@@ -270,13 +270,15 @@ class _Rest(NamedTuple):
     pool: Pool | None
 
 
-def tail(owner: str, frames: Sequence[Frame], policy: Policy, now: float) -> tuple[list[Unit], str]:
+def tail(owner: str, frames: Sequence[Frame], policy: Policy, now: float, *, stopped: bool = False) -> tuple[list[Unit], str]:
     """Turn all that is left of an execution into units.
 
     Parameters
     ----------
     owner, frames, policy, now
         As for :func:`take`; nothing of the frames is executing.
+    stopped : bool
+        Whether the execution could have gone on. What could be executed next is taken from the highest frame as well then.
 
     Returns
     -------
@@ -288,7 +290,7 @@ def tail(owner: str, frames: Sequence[Frame], policy: Policy, now: float) -> tup
     units: list[Unit] = []
     rest: _Rest | None = None
     for frame in reversed(frames):
-        if rest is not None and (pending := _pending(frame, policy)):
+        if (stopped or rest is not None) and (pending := _pending(frame, policy)):
             units.extend(_take_from(owner, frame, pending, policy, mean_time(frame, now)))
         if isinstance(frame, MapFrame):
             rest = _rest_of_map(owner, frame, rest, units)

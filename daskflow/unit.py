@@ -7,19 +7,21 @@ on. Whatever a user's code does, what Dask sees is a task that returned.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from daskflow import shipping
 from daskflow.errors import VersionMismatch
-from daskflow.execute import STUCK, Execution
-from daskflow.frames import MISSING, Frame, arrive, link, unit_result
+from daskflow.execute import STUCK, Execution, has_more
+from daskflow.frames import MISSING, Frame, arrive, link, stack, unit_result
 from daskflow.outcome import Failure
 from daskflow.payload import Payload
+from daskflow.references import Kept, References, Scale, computed
 from daskflow.result import Result
 from daskflow.spilling import Policy, Unit, tail, take
 from daskflow.versions import mismatch
@@ -50,14 +52,30 @@ class Link:
     def _on_hungry(self, hungry: bool, **_: Any) -> None:
         self.hungry = hungry
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any], data: dict[str, Result] | None = None) -> None:
         """Send a message; it arrives before word that the task that sends it has ended.
 
         Both go through the worker's event loop and its one stream to the scheduler, in this order.
+
+        Parameters
+        ----------
+        message
+            What to say.
+        data
+            What the worker is to have, by key, when the message arrives.
         """
         worker = self._worker()
         if worker is not None:
-            worker.loop.add_callback(worker.batched_stream.send, message)
+            worker.loop.add_callback(_send, worker, message, data or {})
+
+
+def _send(worker: Worker, message: dict[str, Any], data: dict[str, Result]) -> None:
+    new: dict[Any, object] = {key: value for key, value in data.items() if key not in worker.state.tasks}
+    if new:
+        worker.update_data(new)
+    # A worker that is cut off has nobody to tell; its units are executed by others.
+    with suppress(OSError):
+        worker.batched_stream.send(message)
 
 
 _links: weakref.WeakKeyDictionary[Any, Link] = weakref.WeakKeyDictionary()
@@ -70,6 +88,13 @@ def _link(worker: Worker) -> Link:
         if link is None:
             link = _links[worker] = Link(worker)
         return link
+
+
+def scale() -> Scale:
+    """Return what measures values as Dask does."""
+    from dask.sizeof import sizeof
+
+    return Scale(sizeof)
 
 
 def _fetch(digest: str) -> bytes:
@@ -125,6 +150,8 @@ class Running:
         self.link = link
         self.payload = payload
         options = payload.options
+        self.most_output: int = options["unit_output_bytes"]
+        self.references = References(payload.key, options["reference_bytes"], scale())
         self.policy = Policy(options["spill_after"], options["chunk"], max(64, 4 * payload.threads))
         self.execution: Execution | None = None
         self.look_at = time.perf_counter() + self.policy.budget
@@ -133,10 +160,14 @@ class Running:
         """Execute it to its end, or to where it cannot go on."""
         frames: tuple[Frame, ...] = shipping.loads(self.payload.data)
         bottom = frames[0]
+        arrived = dict(zip(self.payload.names, (one.values for one in results), strict=True))
         link(frames)
-        arrive(frames, dict(zip(self.payload.names, (one.values for one in results), strict=True)))
+        arrive(frames, arrived)
+        if self.payload.place is not None:
+            return Result(computed(frames, self.payload.place))
         if not self.payload.may_spill:
             return Result(unit_result(bottom, Execution(frames[-1]).run()))
+        self.references.arrived(arrived)
         eager = self.policy.eager
         self.execution = Execution(frames[-1], self._spill_entered if eager else self._spill_between, eager=eager)
         with nullcontext() if eager else watchdog.watching(self):
@@ -151,20 +182,20 @@ class Running:
     def look(self, now: float) -> None:
         """Hand over what has not been started, if it is time; called by the watchdog, from its own thread."""
         execution = self.execution
-        if execution is None or now < self.look_at or not self.link.hungry:
+        if execution is None or now < self.look_at:
             return
         execution.wants_spill = True
         lock = execution.lock
         # While the lock is taken the executor is between two nodes, and looks itself.
         if lock is not None and lock.acquire(blocking=False):
             try:
-                self._spill(execution, keep=False)
+                self._relieve(execution, keep=False)
                 execution.wants_spill = False
             finally:
                 lock.release()
 
     def _spill_between(self, execution: Execution) -> None:
-        self._spill(execution, keep=True)
+        self._relieve(execution, keep=True)
 
     def _spill_entered(self, execution: Execution) -> None:
         """Hand over every node of a frame that was just entered; what the unit came with it executes itself."""
@@ -172,28 +203,50 @@ class Running:
         if len(frames) > 1:
             self._send_spilled(frames, take(self.key, frames[-1:], self.policy, time.perf_counter(), keep=False))
 
-    def _spill(self, execution: Execution, keep: bool) -> None:
+    def _relieve(self, execution: Execution, keep: bool) -> None:
+        """Hand over work, if somebody has time for it; and end the execution where it holds too much."""
         began = time.perf_counter()
         frames = stack(execution.frame)
-        units = take(self.key, frames, self.policy, began, keep=keep)
-        if units:
-            frame, slot = execution.current
-            under_way = slot >= 0 and frame is frames[-1] and frame.values[slot] is MISSING
-            self._send_spilled(frames, units, _resume(frames, under_way))
+        if self.references.made(frames) >= self.most_output:
+            execution.check = has_more
+        elif self.link.hungry:
+            self._spill(execution, frames, began, keep)
         # Where looking is dear, since much is left, it is done less often: it may cost a tenth of the time.
         ended = time.perf_counter()
         self.look_at = ended + 10 * (ended - began)
 
-    def _send_spilled(self, frames: Sequence[Frame], units: Sequence[Unit], resume: bytes | None = None) -> None:
+    def _spill(self, execution: Execution, frames: Sequence[Frame], now: float, keep: bool) -> None:
+        units = take(self.key, frames, self.policy, now, keep=keep)
         if units:
-            holds = [pool_chain(frame.scope.pool) for frame in frames if frame.outstanding and frame.scope.pool is not None]
-            message = {"units": [spec(one) for one in units], "holds": holds, "resume": resume}
-            self.link.send({"op": "daskflow-spill", "key": self.key, **message})
+            frame, slot = execution.current
+            under_way = slot >= 0 and frame is frames[-1] and frame.values[slot] is MISSING
+            self._send_spilled(frames, units, under_way)
+
+    def _send_spilled(self, frames: Sequence[Frame], units: Sequence[Unit], under_way: bool | None = None) -> None:
+        if not units:
+            return
+        holds = [pool_chain(frame.scope.pool) for frame in frames if frame.outstanding and frame.scope.pool is not None]
+        message, data = self._lowered(units)
+        # What is referred to here is nowhere else after this worker's death: the unit begins anew then.
+        resume = None if under_way is None or self.references else _resume(frames, under_way)
+        self.link.send({"op": "daskflow-spill", "key": self.key, "holds": holds, "resume": resume, **message}, data)
 
     def _tail(self) -> None:
         assert self.execution is not None
-        units, output = tail(self.key, stack(self.execution.frame), self.policy, time.perf_counter())
-        self.link.send({"op": "daskflow-tail", "key": self.key, "units": [spec(one) for one in units], "output": output})
+        frames = stack(self.execution.frame)
+        units, output = tail(self.key, frames, self.policy, time.perf_counter(), stopped=self.execution.check is not None)
+        message, data = self._lowered(units)
+        self.link.send({"op": "daskflow-tail", "key": self.key, "output": output, **message}, data)
+
+    def _lowered(self, units: Sequence[Unit]) -> tuple[dict[str, Any], dict[str, Result]]:
+        """Return units, and the values that they refer to, as parts of a message; and what the worker is to have for it."""
+        lowered, kept = self.references.lower(units)
+        data = {one.key: Result(one.values) for one in kept}
+        return {"units": [spec(one) for one in lowered], "values": [_value(one, data[one.key]) for one in kept]}, data
+
+
+def _value(kept: Kept, result: Result) -> tuple[Any, ...]:
+    return (kept.key, kept.place, sys.getsizeof(result))
 
 
 def _resume(frames: Sequence[Frame], under_way: bool) -> bytes | None:
@@ -201,16 +254,6 @@ def _resume(frames: Sequence[Frame], under_way: bool) -> bytes | None:
     top = frames[-1]
     data = shipping.dumps(tuple(frame.resumed(current=under_way and frame is top) for frame in frames))
     return data if len(data) <= _MOST_RESUME else None
-
-
-def stack(frame: Frame | None) -> list[Frame]:
-    """Return a stack of frames, lowest first, from its top."""
-    frames = []
-    while frame is not None:
-        frames.append(frame)
-        frame = frame.parent
-    frames.reverse()
-    return frames
 
 
 def spec(unit: Unit, names: Mapping[int, tuple[str, int]] | None = None) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from collections.abc import Iterator
@@ -127,6 +128,48 @@ def test_killed_workers_change_no_result(tmp_path: Path) -> None:
         done = [path.name.partition("-")[0] for path in folder.iterdir()]
         # What had been handed over is not done again: only what the dead were at, or had results of, may be.
         assert len(done) < 60 + 3 * 20
+
+
+@fl.task
+def filled(folder: str, n: int) -> bytes:
+    import os
+    import uuid
+
+    with open(os.path.join(folder, f"filled-{os.getpid()}-{uuid.uuid4().hex}"), "w"):
+        pass
+    return b"x" * n
+
+
+@fl.task
+def length(value: bytes, folder: str, index: int) -> int:
+    import os
+    import time
+    import uuid
+
+    with open(os.path.join(folder, f"{index}-{os.getpid()}-{uuid.uuid4().hex}"), "w"):
+        pass
+    time.sleep(0.2)
+    return len(value) + index
+
+
+@fl.workflow
+def lengths(folder: str, n: int, items: list[int]) -> list[int]:
+    return fl.map_task(functools.partial(length, value=filled(folder=folder, n=n), folder=folder))(index=items)
+
+
+def test_a_large_value_that_is_lost_is_made_again(tmp_path: Path) -> None:
+    """When the worker dies that made a large value and has it for the others, the run still gives its result."""
+    folder = tmp_path / "marks"
+    folder.mkdir()
+    with Cluster(tmp_path, workers=2, threads=2) as cluster, Client(cluster.address) as client:
+        client.wait_for_workers(2, timeout=60)
+        run = fl.run(lengths, folder=str(folder), n=3_000_000, items=list(range(24)), client=client)
+        wait_until(lambda: len([one for one in folder.iterdir() if one.name[0].isdigit()]) >= 6, "work")
+        (made,) = [one for one in folder.iterdir() if one.name.startswith("filled-")]
+        os.kill(int(made.name.split("-")[1]), signal.SIGKILL)
+        assert run.result(timeout=120) == [3_000_000 + index for index in range(24)]
+        assert {name: count for name, count in state_of(client).items() if count} == {}
+        assert client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) == 0
 
 
 @fl.task

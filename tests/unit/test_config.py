@@ -16,18 +16,19 @@ from daskflow.versions import mismatch, versions
     ("key", "value", "expected"),
     [
         ("spill-after", "20ms", 0.02), ("spill-after", 0, 0.0), ("spill-after", "1 s", 1.0), ("chunk", 0.5, 0.5),
-        ("max-parallelism", 3, 3), ("max-parallelism", 0, 0), ("max-parallelism", None, 25),
+        ("max-parallelism", 3, 3),
+        ("reference-bytes", "1 kB", 1000), ("unit-output-bytes", 5, 5), ("max-parallelism", 0, 0), ("max-parallelism", None, 25),
     ],
 )  # fmt: skip
 def test_values(key: str, value: Any, expected: Any) -> None:
-    """Times are given in seconds or as Dask writes them; limits as everywhere."""
+    """Times and sizes are given in seconds and bytes or as Dask writes them; limits as everywhere."""
     with dask.config.set({f"daskflow.{key}": value}):
         assert config.get(key) == expected
 
 
 def test_defaults() -> None:
     """Without any configuration each key has its default."""
-    assert [config.get(key) for key in config.KEYS] == [0.02, 0.05, 25]
+    assert [config.get(key) for key in config.KEYS] == [0.02, 0.05, 1 << 20, 16 << 20, 25]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,9 @@ def test_defaults() -> None:
         ("spill-after", True, "got True"),
         ("chunk", None, "got None"),
         ("max-parallelism", "many", "max-parallelism of Dask's configuration .* got 'many'"),
-        ("spil-after", 1, "Dask's configuration has no key daskflow.spil-after; it has spill-after, chunk, max-parallelism"),
+        ("reference-bytes", "much", "daskflow.reference-bytes must be a size such as '16MiB'.*got 'much'"),
+        ("unit-output-bytes", 0, "got 0"),
+        ("spil-after", 1, "Dask's configuration has no key daskflow.spil-after; it has spill-after, chunk, reference-bytes"),
     ],
 )
 def test_what_is_refused(key: str, value: Any, text: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskflow.execute import Execution
-from daskflow.frames import GraphFrame, root_frame
+from daskflow.frames import GraphFrame, root_frame, stack
 from daskflow.scope import Scope
 from daskflow.spilling import Policy, Unit, take
 from tests.unit import unit_model
@@ -70,6 +70,25 @@ def test_deaths_change_no_result(expression: Any, seed: int, deep: bool) -> None
     assert model.run(expand, {"expression": nested(expression) if deep else expression}) == worth(expression)
 
 
+@given(expressions, seeds, st.booleans(), st.integers(1, 4), st.sampled_from([0.0, 0.2, 1.0]))
+@settings(max_examples=250, deadline=None)
+def test_values_that_stay_where_they_are_change_no_result(expression: Any, seed: int, deep: bool, large: int, stops: float) -> None:
+    """Whichever values are referred to, and wherever a unit is ended, the result is the same, and each value can be made again."""
+    program = nested(expression) if deep else expression
+    alone, cut = Model(Random(seed), spills=0), Model(Random(seed), large=large, stops=stops)
+    assert alone.run(expand, {"expression": program}) == worth(expression)
+    assert cut.run(expand, {"expression": program}) == worth(expression)
+    assert sorted(cut.executed) == sorted(alone.executed)
+
+
+@given(expressions, seeds, st.booleans(), st.integers(1, 4))
+@settings(max_examples=150, deadline=None)
+def test_values_that_stay_where_they_are_and_deaths(expression: Any, seed: int, deep: bool, large: int) -> None:
+    """Units that refer to values and die change no result."""
+    model = Model(Random(seed), deaths=0.15, large=large, stops=0.1)
+    assert model.run(expand, {"expression": nested(expression) if deep else expression}) == worth(expression)
+
+
 # ---------------------------------------------------------------- what is taken
 
 
@@ -87,7 +106,7 @@ def started(entity: Any, inputs: dict[str, Any], nodes: int) -> list[Any]:
             """Count."""
             self.executed.append(what)
             if len(self.executed) == nodes:
-                frames.extend(self._stack())
+                frames.extend(stack(self.execution.frame))  # type: ignore[union-attr]
                 raise Stop
 
     model = Watch(Random(0))

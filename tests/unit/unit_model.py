@@ -2,6 +2,7 @@
 
 Units run one after the other in any order. Whenever a node ends, and while a task runs, chance may hand over what has not been
 started, by any policy; and a unit may die at any moment, and be run again from the beginning or from where it had handed over.
+Some values are taken for large and stay where they were made; and a unit may be ended since it holds too much.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 import functools
 import io
 import pickle
+import time
 from random import Random
 from typing import Any, NamedTuple
 
 import daskflow as fl
 from daskflow.entity import Entity
-from daskflow.execute import STUCK, Execution
-from daskflow.frames import MISSING, External, GraphFrame, arrive, link, root_frame, unit_result
+from daskflow.execute import STUCK, Execution, has_more
+from daskflow.frames import MISSING, External, GraphFrame, arrive, link, root_frame, stack, unit_result
 from daskflow.ledger import Ledger
-from daskflow.records import Create, Free, Lift, Spec, Status
+from daskflow.records import Adopt, Create, Free, Lift, Spec, Status, Value
+from daskflow.references import Kept, References, Scale, computed
+from daskflow.references import inputs as inputs_of
 from daskflow.scope import Scope
 from daskflow.spilling import Policy, Unit, root_unit, tail, take
 
@@ -168,6 +172,24 @@ class _Unpickler(pickle.Unpickler):
         return self.known[number]
 
 
+class ChanceScale(Scale):
+    """Takes some numbers, and most lists of them, for large: those of one unit are large to any other."""
+
+    def __init__(self, large: int) -> None:
+        super().__init__(lambda value: 0)
+        self.large = large
+
+    def one(self, value: Any) -> int:
+        """Measure a value."""
+        if isinstance(value, list):
+            return self.all(value)
+        return int(isinstance(value, int) and self.large > 0 and value % self.large == 0)
+
+    def all(self, values: Any) -> int:
+        """Measure values."""
+        return sum(map(self.one, values))
+
+
 class Model:
     """The cluster.
 
@@ -179,10 +201,19 @@ class Model:
         How likely either is whenever it could happen.
     eager : bool
         Whether every node is to be a unit of its own.
+    large : int
+        Multiples of it are taken for large values; 0 for none.
+    stops : float
+        How likely a unit is ended whenever it could be.
     """
 
-    def __init__(self, random: Random, spills: float = 0.4, deaths: float = 0.0, eager: bool = False) -> None:
+    def __init__(
+        self, random: Random, spills: float = 0.4, deaths: float = 0.0, eager: bool = False, large: int = 0, stops: float = 0.0
+    ) -> None:
         self.random = random
+        self.scale = ChanceScale(large)
+        self.stops = stops
+        self.kept: list[Kept] = []
         self.spills = spills
         self.deaths = deaths
         self.eager = eager
@@ -194,7 +225,7 @@ class Model:
         self.ready: list[str] = []
         self.executed: list[Any] = []
         self.units: list[Unit] = []
-        self.now = 0.0
+        self.now = time.perf_counter()
         self.key = ""
         self.execution: Execution | None = None
 
@@ -202,7 +233,8 @@ class Model:
         """Run an entity to its end; return its result."""
         global _model
         scope = Scope.of_run("run", limit)
-        self.ledger.submit("run", self._spec(root_unit(root_frame(entity, inputs, scope))), "driver")
+        root, large = inputs_of(root_unit(root_frame(entity, inputs, scope)), 1, self.scale)
+        self.ledger.submit("run", self._spec(root), "driver", [self._spec(one) for one in large])
         _model = self
         try:
             while self._step():
@@ -224,6 +256,8 @@ class Model:
                 self.payloads[one.key] = one.payload
             if isinstance(one, Create | Lift):
                 self.ready.append(one.key)
+            if isinstance(one, Adopt):
+                self._adopt(one)
             if isinstance(one, Free):
                 self._forget(one.key)
         self.ledger.admission.validate()
@@ -232,6 +266,33 @@ class Model:
         self.ready.sort(key=lambda _: self.random.random())
         self._execute(self.ready.pop())
         return True
+
+    def _adopt(self, one: Adopt) -> None:
+        kept: Kept = one.place
+        self.values[one.key] = pickle.dumps(kept.values)
+        self.kept.append(kept)
+
+    def _lowered(self, units: list[Unit]) -> tuple[list[Spec], list[Value]]:
+        lowered, kept = self.references.lower(units)
+        for one in kept:
+            assert self._computed_again(one.place) == one.values
+        return [self._spec(one) for one in lowered], [Value(one.key, one) for one in kept]
+
+    def _computed_again(self, place: Any) -> tuple[Any, ...]:
+        """Make a value as it would be made if it were lost."""
+        global _model
+        _model, model = None, _model
+        try:
+            return computed(self._frames(self.key)[0], place)
+        finally:
+            _model = model
+
+    def _frames(self, key: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        frames = self._load(self.payloads[key])
+        link(frames)
+        results = {name: pickle.loads(self.values[source]) for name, source in self.creates[key].deps}
+        arrive(frames, results)
+        return frames, results
 
     def _forget(self, key: str) -> None:
         # No result is ever lost here, so nothing is kept for the sake of being computed again.
@@ -246,11 +307,10 @@ class Model:
         return Policy(budget=choose([0.001, 1.0, 5.0]), chunk=choose([0.001, 2.0, 10.0]), most=choose([1, 2, 64]))
 
     def _execute(self, key: str) -> None:
-        create = self.creates[key]
-        frames = self._load(self.payloads[key])
-        link(frames)
-        arrive(frames, {name: pickle.loads(self.values[source]) for name, source in create.deps})
+        frames, results = self._frames(key)
         self.key = key
+        self.references = References(key, 1, self.scale)
+        self.references.arrived(results)
         self.execution = Execution(frames[-1], self._entered if self.eager else self._between, eager=self.eager)
         self.execution.wants_spill = not self.eager
         try:
@@ -260,20 +320,14 @@ class Model:
             self.ledger.ready(key)
             return
         if value is STUCK:
-            units, output = tail(key, self._stack(), self._policy(), self.now)
+            stopped = self.execution.check is not None
+            units, output = tail(key, stack(self.execution.frame), self._policy(), self.now, stopped=stopped)
             self._check_edges(units[:-1])
-            self.ledger.tail(key, [self._spec(one) for one in units], output)
+            specs, values = self._lowered(units)
+            self.ledger.tail(key, specs, output, values)
         else:
             self.values[key] = pickle.dumps(unit_result(frames[0], value))
         self.ledger.done(key)
-
-    def _stack(self) -> list[Any]:
-        assert self.execution is not None
-        frame, frames = self.execution.frame, []
-        while frame is not None:
-            frames.insert(0, frame)
-            frame = frame.parent
-        return frames
 
     def _between(self, execution: Execution) -> None:
         execution.wants_spill = True
@@ -282,21 +336,24 @@ class Model:
     def while_running(self, what: Any) -> None:
         """Let time pass, and something happen, while a task runs."""
         assert self.execution is not None
-        self.now += self.random.choice([0.001, 1.0])
+        # Frames note when they were entered on the real clock, which must not be ahead.
+        self.now = max(self.now, time.perf_counter()) + self.random.choice([0.001, 1.0])
         if not self.eager:
             self._maybe(keep=False)
+        if self.random.random() < self.stops:
+            self.execution.check = has_more
         if self.random.random() < self.deaths:
             raise Died
         self.executed.append(what)
 
     def _entered(self, execution: Execution) -> None:
-        frames = self._stack()
+        frames = stack(self.execution.frame)
         if len(frames) > 1:
             self._spill(frames[-1:], keep=False)
 
     def _maybe(self, keep: bool) -> None:
         if self.random.random() < self.spills:
-            self._spill(self._stack(), keep)
+            self._spill(stack(self.execution.frame), keep)
 
     def _spill(self, frames: list[Any], keep: bool) -> None:
         assert self.execution is not None
@@ -304,10 +361,11 @@ class Model:
         if not units:
             return
         pools = [frame.scope.pool for frame in frames if frame.outstanding and frame.scope.pool is not None]
-        accepted = self.ledger.spill(self.key, [self._spec(one) for one in units], pools)
+        specs, values = self._lowered(units)
+        accepted = self.ledger.spill(self.key, specs, pools, values)
         frame, slot = self.execution.current
         under_way = slot >= 0 and frame is frames[-1] and frame.values[slot] is MISSING
-        if accepted and not self.eager and self.random.random() < 0.8:
+        if accepted and not self.eager and not self.references and self.random.random() < 0.8:
             self.payloads[self.key] = self._dump(tuple(one.resumed(under_way and one is frames[-1]) for one in frames))
 
     # ------------------------------------------------------------ travelling
