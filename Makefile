@@ -54,7 +54,7 @@ wheel-test: $(VENV)/.installed-dev
 	"$(PYTHON)" -m venv $(WHEEL_VENV)
 	$(WHEEL_VENV)/bin/python -m pip install --quiet "$$(ls $(CURDIR)/build/wheel/*.whl)[test]"
 	mkdir -p build/away
-	cp -r tests examples pyproject.toml build/away/
+	cp -r tests examples docs README.md CONTRIBUTING.md pyproject.toml build/away/
 	cd build/away && $(CURDIR)/$(WHEEL_VENV)/bin/python -m pytest tests --ignore=tests/typing
 
 clean:

@@ -1,0 +1,53 @@
+"""The documentation: its code runs, and what it says of options is complete."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from daskflow import config
+
+ROOT = Path(__file__).parents[2]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return a page's blocks of code in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_prints_what_it_says(tmp_path: Path) -> None:
+    """The code of the first page, run as a script, prints the block that follows it."""
+    (tmp_path / "squares.py").write_text(blocks("README.md", "python")[0], encoding="utf-8")
+    done = subprocess.run([sys.executable, "squares.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"prints\n\n```\n{done.stdout}```" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_guide_runs() -> None:
+    """The guide's entities are what it says that they are."""
+    names: dict[str, Any] = {"__name__": "guide"}
+    for block in blocks("docs/guide.md", "python"):
+        # What comes after it needs a cluster.
+        if block.startswith("run ="):
+            break
+        exec(block, names)
+    assert names["areas"](widths=[1.0, 2.0]) == 6.0
+    assert names["areas"].to_delayed(widths=[1.0, 2.0]).compute(scheduler="synchronous") == 6.0
+    assert names["pyramid"](n=3) == 6.0
+    assert names["areas_of_three"]() == 12.0
+
+
+def test_every_key_of_the_configuration_is_documented() -> None:
+    """The guide's table has each key, with its default, and no other."""
+    rows = re.findall(r"^\| `daskflow\.([a-z-]+)` \| `?([^|`]+)`? \|", (ROOT / "docs/guide.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {name: default.strip() for name, default in rows} == {name: str(default) for name, (default, _) in config.KEYS.items()}
+
+
+def test_links_lead_somewhere() -> None:
+    """Each relative link of a page names a file or folder that is there."""
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
