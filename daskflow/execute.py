@@ -83,12 +83,12 @@ class Execution:
     def address(self) -> str:
         """Return the address of the node that is executing."""
         run_id, address = self._where()
-        return f"{run_id}:{address}"
+        return f"{run_id.partition('.')[0]}:{address}"
 
     def _where(self) -> tuple[str, str]:
         frame, slot = self.current
         scope = frame.scope
-        return scope.run_id.partition(".")[0], node_address(frame, slot)
+        return scope.run_id, node_address(frame, slot)
 
     def _loop(self) -> Any:
         result: Any = None

@@ -21,12 +21,15 @@ _NOTED = "__daskflow_noted__"
 
 
 def annotate(error: BaseException, run_id: str, address: str, index: int | None = None) -> None:
-    """Add notes that say which run and node an exception comes from, once; of a map's item its index as well."""
+    """Add notes that say which run, child run, node and map item an exception comes from, once."""
     if getattr(error, _NOTED, False):
         return
     try:
         error.__traceback__ = users_traceback(error.__traceback__)
-        error.add_note(f"run: {run_id}")
+        top, child, _ = run_id.partition(".")
+        error.add_note(f"run: {top}")
+        if child:
+            error.add_note(f"child run: {run_id}")
         error.add_note(f"node: {address or '(the whole run)'}")
         if index is not None:
             error.add_note(f"map index: {index}")

@@ -123,7 +123,7 @@ class References:
         #: By ``id()``; the value is held as well, so that nothing else can have its id.
         self._known: dict[int, tuple[Any, External]] = {}
         self._keys: set[str] = set()
-        self._arrived: set[int] = set()
+        self._brought = 0
 
     def __bool__(self) -> bool:
         return bool(self._known or self._keys)
@@ -131,14 +131,14 @@ class References:
     def arrived(self, results: Mapping[str, tuple[Any, ...]]) -> None:
         """Note what the results of other units brought."""
         for key, values in results.items():
+            self._brought += self.scale.all(values)
             for item, value in enumerate(values):
                 if self.scale.one(value) >= self.most:
                     self._known[id(value)] = (value, External(key, item))
-                    self._arrived.add(id(value))
 
     def made(self, frames: Sequence[Frame]) -> int:
-        """Return the size, in bytes, of the values in the frames that this execution made."""
-        total, seen = 0, set(self._arrived)
+        """Return the size, in bytes, of the values in the frames beyond what was brought to the execution."""
+        total, seen = -self._brought, set[int]()
         for frame in frames:
             values = frame.values.values() if isinstance(frame.values, dict) else frame.values
             large = {id(value): self.scale.one(value) for value in values if id(value) in self._known}
@@ -220,12 +220,16 @@ class _Lowering:
         return Node(node.slot, node.entity, rest, tuple(whole), node.nested, node.name)
 
     def _map(self, frame: MapFrame) -> MapFrame:
-        before = len(self.needs)
         digest = frame.scope.digest
         shared = {name: self._refer(value, (digest, SHARED, name)) or value for name, value in frame.shared.items()}
         lists = {name: self._items(frame, name, items) for name, items in frame.lists.items()}
         values = self._slots(frame)
-        if len(self.needs) == before:
+        same = [
+            values is frame.values,
+            *(shared[name] is frame.shared[name] for name in shared),
+            *(lists[name] is frame.lists[name] for name in lists),
+        ]
+        if all(same):
             return frame
         copy = MapFrame(frame.entity, None, frame.slot, 0, lists, shared, frame.offset, frame.exports)  # type: ignore[arg-type]
         copy.values, copy.cursor, copy.end = values, frame.cursor, frame.end

@@ -71,7 +71,9 @@ async def test_the_users_exception_comes_back(c: Any, s: Any, *workers: Any) -> 
     run = fl.run(programs.break_below, l=[1, 2, 3], client=c)
     with pytest.raises(programs.Broken, match="no luck with 3") as caught:
         await run
-    assert caught.value.__notes__ == [f"run: {run.id}", "node: break[1]/break_at_three[2]", "map index: 2"]
+    where, child, *node = caught.value.__notes__
+    assert (where, node) == (f"run: {run.id}", ["node: break[1]/break_at_three[2]", "map index: 2"])
+    assert child.startswith(f"child run: {run.id}.")
     assert caught.traceback[-1].name == "break_at_three"
     assert str(caught.traceback[-1].path) == programs.__file__
     assert run.status == "FAILED"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -235,7 +236,9 @@ def test_a_raising_task() -> None:
     """A task that raises gives its own exception, with notes of run, node path and map index."""
     with pytest.raises(programs.Broken, match="no luck with 3") as caught:
         programs.break_below(l=[2, 3])
-    assert caught.value.__notes__ == ["run: local", "node: break[1]/break_at_three[1]", "map index: 1"]
+    run, child, node, index = caught.value.__notes__
+    assert (run, node, index) == ("run: local", "node: break[1]/break_at_three[1]", "map index: 1")
+    assert re.fullmatch(r"child run: local\.[0-9a-f]{10}", child)
     assert caught.traceback[-1].name == "break_at_three"
 
 
