@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How many units are let in for each thread of the cluster: a worker that ends one finds the next there already.
+#: How many units are let in for each thread of the cluster while units are short: a worker that ends one finds the next there
+#: already. Long ones are let in when there is a thread for them: one that was sent to a busy worker would miss another's free thread.
 _PER_THREAD = 1.25
+_SHORT = 0.1  # seconds
+_WEIGHT = 0.1  # of the latest unit in the mean time that units take
 
 
 class _RunInfo:
@@ -59,6 +64,8 @@ class Coordinator:
         self._listeners: set[str] = set()
         self._hungry = True
         self._scheduled = False
+        self._began: dict[str, float] = {}
+        self._mean = _SHORT
         self._handlers: dict[str, Callable[..., Any]] = {
             "daskflow_versions": self.versions,
             "daskflow_submit": self.submit,
@@ -239,6 +246,10 @@ class Coordinator:
         self.flush_soon()
 
     def _follow(self, key: str, finish: str) -> None:
+        if finish == "processing":
+            self._began[key] = time.monotonic()
+        else:
+            self._time(key, self._began.pop(key, None))
         if finish == "memory":
             payload = self.tasks.payload(key)
             if payload is not None:
@@ -255,6 +266,16 @@ class Coordinator:
         elif finish == "released" or (finish == "waiting" and self.tasks.waits_for_data(key)):
             self._unready(key)
 
+    def _time(self, key: str, began: float | None) -> None:
+        """Follow how long units take, and let in as many as fit that."""
+        if began is not None:
+            self._mean += _WEIGHT * (time.monotonic() - began - self._mean)
+            self._fit()
+
+    def _fit(self) -> None:
+        per_thread = _PER_THREAD if self._mean < _SHORT else 1
+        self.ledger.admission.capacity = math.ceil(self.tasks.total_threads * per_thread)
+
     def _unready(self, key: str) -> None:
         if self.ledger.unready(key, self.tasks.death(key)):
             self.tasks.hold_back(key)
@@ -269,7 +290,7 @@ class Coordinator:
         """Fit what may run to the workers that there are."""
         if gone is not None:
             self._listeners.discard(gone)
-        self.ledger.admission.capacity = int(self.tasks.total_threads * _PER_THREAD + 0.999)
+        self._fit()
         self.flush_soon()
 
     def client_gone(self, client: str) -> None:

@@ -44,6 +44,10 @@ class MapTask(Entity[..., Any]):
         output = None if own.outputs.annotation is type(None) else list[own.outputs.annotation]  # type: ignore[name-defined]
         self.interface = Interface(self.name, parameters, Outputs(output))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A body that makes a map makes it anew wherever it runs: what travels is what it is made of.
+        return MapTask, (self.target, self.bound, self.concurrency)
+
     def _parameter(self, one: Parameter, bound: dict[str, Any]) -> Parameter:
         if one.name in bound:
             return Parameter(one.name, one.annotation, bound[one.name])

@@ -152,8 +152,10 @@ class Checker:
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
-        scalar = _SCALARS.get(annotation) if _hashable(annotation) else None
-        self.check: Check = scalar or _compile(annotation)
+        if _hashable(annotation):
+            self.check: Check = _SCALARS.get(annotation) or _compiled(annotation)
+        else:
+            self.check = _compile(annotation)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Checker, (self.annotation,)
@@ -168,6 +170,11 @@ def _hashable(annotation: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(annotation: Any) -> Check:
+    return _compile(annotation)
 
 
 def _compile(annotation: Any) -> Check:

@@ -29,7 +29,8 @@ from daskflow.versions import mismatch
 if TYPE_CHECKING:
     from distributed import Worker
 
-_TICK = 0.005  # seconds between two looks of the watchdog
+_TICK = 0.0025  # seconds between two looks of the watchdog
+_LONG = 0.25  # of the budget: a node that takes as much is long
 _MOST_RESUME = 4 << 20  # bytes
 _LINGER = 1.0  # seconds that it stays without a unit to look at
 
@@ -154,7 +155,10 @@ class Running:
         self.references = References(payload.key, options["reference_bytes"], scale())
         self.policy = Policy(options["spill_after"], options["chunk"], max(64, 4 * payload.threads))
         self.execution: Execution | None = None
-        self.look_at = time.perf_counter() + self.policy.budget
+        now = time.perf_counter()
+        self.look_at = now + self.policy.budget
+        self.first_look = self.look_at
+        self.last_node: tuple[Any, float] = (None, now)
 
     def execute(self, results: tuple[Result, ...]) -> Result | None:
         """Execute it to its end, or to where it cannot go on."""
@@ -182,7 +186,7 @@ class Running:
     def look(self, now: float) -> None:
         """Hand over what has not been started, if it is time; called by the watchdog, from its own thread."""
         execution = self.execution
-        if execution is None or now < self.look_at:
+        if execution is None or (now < self.look_at and not self._is_long(execution.current, now)):
             return
         execution.wants_spill = True
         lock = execution.lock
@@ -193,6 +197,12 @@ class Running:
                 execution.wants_spill = False
             finally:
                 lock.release()
+
+    def _is_long(self, node: Any, now: float) -> bool:
+        """Tell whether the first node that was found at work lasts: so may its siblings, and they need not wait for the whole budget."""
+        if node is not self.last_node[0]:
+            self.last_node = (node, now)
+        return bool(self.link.hungry and now - self.last_node[1] >= self.policy.budget * _LONG and self.look_at == self.first_look)
 
     def _spill_between(self, execution: Execution) -> None:
         self._relieve(execution, keep=True)
