@@ -18,7 +18,7 @@ from daskflow.admission import Pool
 from daskflow.dask_tasks import DaskTasks
 from daskflow.ledger import Ledger
 from daskflow.payload import Payload
-from daskflow.records import Adopt, Crash, Create, Ended, Free, LedgerError, Lift, Run, Spec, Value
+from daskflow.records import Adopt, Crash, Create, Ended, Free, LedgerError, Lift, Run, Spec, Status, Value
 from daskflow.versions import versions
 
 if TYPE_CHECKING:
@@ -36,13 +36,15 @@ _WEIGHT = 0.1  # of the latest unit in the mean time that units take
 class _RunInfo:
     """What the ledger need not know of a run."""
 
-    __slots__ = ("digest", "ended", "name", "options")
+    __slots__ = ("digest", "ended", "name", "options", "value")
 
     def __init__(self, digest: str, options: dict[str, Any], name: str) -> None:
         self.digest = digest
         self.options = options
         self.name = name
         self.ended = asyncio.Event()
+        #: The unit with the run's result, and the result itself, as opaque bytes, if it is small.
+        self.value: tuple[str, bytes] | None = None
 
 
 class Coordinator:
@@ -80,6 +82,7 @@ class Coordinator:
             "daskflow-spill": self._on_spill,
             "daskflow-tail": self._on_tail,
             "daskflow-fail": self._on_fail,
+            "daskflow-result": self._on_result,
         }
 
     def start(self) -> None:
@@ -127,12 +130,15 @@ class Coordinator:
         self.flush_soon()
 
     async def wait(self, run: str) -> dict[str, Any]:
-        """Return what became of a run, once it has ended."""
+        """Return what became of a run, once it has ended, and forget it, unless its result is still to be fetched."""
         info = self._info.get(run)
         if info is None:
-            return {"status": None}
+            return {"status": None, "value": None}
         await info.ended.wait()
-        return self._outcome(run)
+        outcome = self._outcome(run, info)
+        if outcome["value"] is not None or outcome["status"] != Status.SUCCEEDED:
+            self._retire(run)
+        return outcome
 
     async def cancel(self, run: str) -> None:
         """Cancel a run."""
@@ -160,14 +166,15 @@ class Coordinator:
             "faults": self.faults,
         }
 
-    def _outcome(self, run: str) -> dict[str, Any]:
+    def _outcome(self, run: str, info: _RunInfo) -> dict[str, Any]:
         record = self.ledger.runs.get(run)
         if record is None:
-            return {"status": None}
+            return {"status": None, "value": None}
         failure = record.failure
         return {
             "status": record.status.value,
             "key": record.result,
+            "value": info.value[1] if info.value is not None and info.value[0] == record.result else None,
             "nbytes": self.tasks.nbytes(record.result) if record.result else 0,
             "failure": _crash(failure) if isinstance(failure, Crash) else failure,
         }
@@ -217,6 +224,11 @@ class Coordinator:
     def _on_fail(self, worker: str, key: str, failure: list[Any]) -> None:
         if self.tasks.is_on(key, worker):
             self._guarded(key, lambda: self.ledger.fail(key, {"failure": failure}))
+
+    def _on_result(self, worker: str, key: str, data: bytes) -> None:
+        unit = self.ledger.units.get(key)
+        if unit is not None and self.tasks.is_on(key, worker) and unit.run.id in self._info:
+            self._info[unit.run.id].value = (key, data)
 
     def _guarded(self, key: str, action: Callable[[], object]) -> None:
         """Do something for a unit; a fault of ours fails its run."""

@@ -356,6 +356,11 @@ def _unpacked(packed: list[tuple[Any, int]]) -> list[Any]:
     return values
 
 
+def is_run(bottom: Frame) -> bool:
+    """Tell whether the result of the frame is that of a whole top-level run."""
+    return isinstance(bottom, GraphFrame) and isinstance(bottom.graph, Root)
+
+
 def unit_result(bottom: Frame, value: Any) -> tuple[Any, ...]:
     """Return the result of a unit from that of its lowest frame: always a tuple, from which an :class:`External` picks."""
     if isinstance(bottom, MapFrame):

@@ -135,7 +135,8 @@ class Ledger:
         unit.state = State.TAILED
         unit.target = target
         target.refs += 1
-        self._settle(unit)
+        # Its thread is free only when Dask says that its task has ended: until then it counts, lest the next goes to a busy worker.
+        self._let_go(unit)
         return True
 
     def fail(self, key: str, failure: Any) -> None:
@@ -152,6 +153,7 @@ class Ledger:
         if unit is None:
             return
         if unit.state is State.TAILED:
+            self.admission.release(key)
             self._free_task(unit)
             return
         unit.finished = True
@@ -172,6 +174,7 @@ class Ledger:
         if unit is None:
             return False
         if unit.state is State.TAILED:
+            self.admission.release(key)
             self._free_task(unit)
             return False
         unit.deaths += died
@@ -194,6 +197,8 @@ class Ledger:
         if unit is None:
             return
         unit.created = False
+        if unit.state is State.TAILED:
+            self.admission.release(key)
         if unit.refs == 0:
             self._delete(unit)
         elif unit.state is not State.TAILED:
@@ -258,8 +263,11 @@ class Ledger:
         unit.payload = b""
 
     def _settle(self, unit: Unit) -> None:
-        """A unit has ended: let go of what it held, and tell those that wait."""
+        """A unit has ended: let go of its slots and of what it held, and tell those that wait."""
         self.admission.release(unit.key)
+        self._let_go(unit)
+
+    def _let_go(self, unit: Unit) -> None:
         waiters, unit.waiters = unit.waiters, []
         last = unit.last()
         if last.finished:

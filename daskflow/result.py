@@ -46,6 +46,11 @@ class Result:
         values: tuple[Any, ...] = pickle.loads(self._data, buffers=self._buffers)
         return values
 
+    @property
+    def plain(self) -> bytes | None:
+        """The values' pickle, where it is all that there is; for :func:`decoded`."""
+        return None if self._buffers else self._data
+
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return Result._rebuilt, (self._data, *self._buffers)
 
@@ -54,3 +59,9 @@ class Result:
 
     def __repr__(self) -> str:
         return f"<result of {self.__sizeof__()} bytes>"
+
+
+def decoded(plain: bytes) -> tuple[Any, ...]:
+    """Return the values of a plain result."""
+    values: tuple[Any, ...] = pickle.loads(plain)
+    return values

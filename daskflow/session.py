@@ -18,6 +18,7 @@ from daskflow.execute import top_level
 from daskflow.frames import root_frame
 from daskflow.options import check_limit
 from daskflow.records import Status
+from daskflow.result import decoded
 from daskflow.scope import Scope
 from daskflow.spilling import root_unit
 from daskflow.unit import scale, spec
@@ -147,11 +148,18 @@ class Run:
     async def _follow(self, submitted: concurrent.futures.Future[None]) -> None:
         await asyncio.wrap_future(submitted)
         ended = await driver.outcome(self._client, self.id)
+        if ended["value"] is not None:
+            (self._value,) = decoded(ended.pop("value"))
+        if self._value is not _NOTHING or ended["status"] != Status.SUCCEEDED:
+            # The scheduler has forgotten the run with its answer.
+            self._forget.detach()
+            self._ended = ended
+            return
         # An embedded cluster goes when its run ends: the result must be here by then, whatever its size.
-        if ended["status"] == Status.SUCCEEDED and (self._close is not None or ended["nbytes"] <= _BRING_AT_ONCE):
+        if self._close is not None or ended["nbytes"] <= _BRING_AT_ONCE:
             self._value = await driver.fetch(self._client, ended["key"])
         self._ended = ended
-        if self._value is not _NOTHING or ended["status"] != Status.SUCCEEDED:
+        if self._value is not _NOTHING:
             await self._retire()
 
     async def _retire(self) -> None:

@@ -40,11 +40,15 @@ class Policy:
         Seconds of work that a unit is cut to last, where it is known how long a node takes.
     most : int
         The most units that one frame is cut into at a time; each cuts itself again when it turns out to be long.
+    spread : int
+        The most units while nodes are long, or nothing is known of them: the threads that there are, and some more. Whatever
+        thread is idle later has a unit cut anew, so cutting finer would only cost.
     """
 
     budget: float = 0.02
     chunk: float = 0.05
     most: int = 64
+    spread: int = 64
 
     @property
     def eager(self) -> bool:
@@ -68,7 +72,7 @@ class Policy:
         if self.eager:
             count = pending
         elif mean is None or mean >= self.budget:
-            count = min(pending, self.most)
+            count = min(pending, self.most, self.spread)
         else:
             count = min(self.most, pending, max(1, math.ceil(pending * mean / self.chunk)))
         bounds = [index * pending // count for index in range(count + 1)]

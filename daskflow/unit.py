@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from daskflow import shipping
 from daskflow.errors import VersionMismatch
 from daskflow.execute import STUCK, Execution, has_more
-from daskflow.frames import MISSING, Frame, arrive, link, stack, unit_result
+from daskflow.frames import MISSING, Frame, arrive, is_run, link, stack, unit_result
 from daskflow.outcome import Failure
 from daskflow.payload import Payload
 from daskflow.references import Kept, References, Scale, computed
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from distributed import Worker
 
 _TICK = 0.0025  # seconds between two looks of the watchdog
-_LONG = 0.25  # of the budget: a node that takes as much is long
+_LONG = 0.125  # of the budget: a node that takes as much is long
 _MOST_RESUME = 4 << 20  # bytes
+_MOST_SENT = 64 << 10  # bytes
 _LINGER = 1.0  # seconds that it stays without a unit to look at
 
 
@@ -153,7 +154,7 @@ class Running:
         options = payload.options
         self.most_output: int = options["unit_output_bytes"]
         self.references = References(payload.key, options["reference_bytes"], scale())
-        self.policy = Policy(options["spill_after"], options["chunk"], max(64, 4 * payload.threads))
+        self.policy = Policy(options["spill_after"], options["chunk"], max(64, 4 * payload.threads), 2 * payload.threads)
         self.execution: Execution | None = None
         now = time.perf_counter()
         self.look_at = now + self.policy.budget
@@ -170,7 +171,7 @@ class Running:
         if self.payload.place is not None:
             return Result(computed(frames, self.payload.place))
         if not self.payload.may_spill:
-            return Result(unit_result(bottom, Execution(frames[-1]).run()))
+            return self._result(bottom, Execution(frames[-1]).run())
         self.references.arrived(arrived)
         eager = self.policy.eager
         self.execution = Execution(frames[-1], self._spill_entered if eager else self._spill_between, eager=eager)
@@ -179,7 +180,15 @@ class Running:
         if value is STUCK:
             self._tail()
             return None
-        return Result(unit_result(bottom, value))
+        return self._result(bottom, value)
+
+    def _result(self, bottom: Frame, value: Any) -> Result:
+        result = Result(unit_result(bottom, value))
+        plain = result.plain
+        # Whoever waits for the run need not fetch a small result then.
+        if plain is not None and len(plain) <= _MOST_SENT and is_run(bottom):
+            self.link.send({"op": "daskflow-result", "key": self.key, "data": plain})
+        return result
 
     # ------------------------------------------------------------ handing over
 
