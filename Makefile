@@ -45,7 +45,7 @@ examples: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/acceptance/test_examples.py
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/against_dask.py
+	$(BIN)/python benchmarks/run_all.py
 
 # The suite once more, against the built wheel, where the source cannot be imported.
 wheel-test: $(VENV)/.installed-dev

@@ -277,7 +277,7 @@ class MapFrame(Frame):
     def part(self, start: int, stop: int) -> MapFrame:
         """Return a frame with only the items from `start` to before `stop`, which gives their results as a tuple."""
         assert self.entity is not None
-        lists = {name: [items[item] for item in range(start, stop)] for name, items in self.lists.items()}
+        lists = {name: _cut(items, start, stop) for name, items in self.lists.items()}
         part = MapFrame(self.entity, None, self.slot, stop - start, lists, self.shared, self.offset + start, exports=True)
         part.scope = self.scope
         return part
@@ -295,6 +295,10 @@ class MapFrame(Frame):
     def __reduce__(self) -> tuple[Any, ...]:
         rest = (self.offset, self.cursor, self.end, self.exports, self.scope, tuple(self.outstanding))
         return _map_frame, (self.entity, self.slot, _packed(self.values), self.lists, self.shared, *rest)
+
+
+def _cut(items: Any, start: int, stop: int) -> list[Any]:
+    return items[start:stop] if isinstance(items, list) else [items[item] for item in range(start, stop)]
 
 
 def _graph_frame(

@@ -9,7 +9,8 @@ the same unit's work is executed once more, until the value is there.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from daskflow.execute import Execution
@@ -64,25 +65,20 @@ class Scale:
             # A size is a guess that makes things fast: a value that cannot be measured travels like a small one.
             return 0
 
-    def all(self, values: Iterable[Any]) -> int:
+    def all(self, values: Collection[Any]) -> int:
         """Return the size of many values."""
-        total = 0.0
-        seen: dict[type, list[float]] = {}
-        for value in values:
-            kind = type(value)
+        total = 0
+        for kind, count in Counter(map(type, values)).items():
             fixed = _FIXED.get(kind)
-            if fixed is not None:
-                total += fixed
-                continue
-            count = seen.setdefault(kind, [0, 0.0])
-            if count[0] < _ENOUGH or kind in (str, bytes):
-                size = self.one(value)
-                count[0] += 1
-                count[1] += size
-                total += size
-            else:
-                total += count[1] / count[0]
-        return int(total)
+            total += count * fixed if fixed is not None else self._of_kind(kind, count, values)
+        return total
+
+    def _of_kind(self, kind: type, count: int, values: Collection[Any]) -> int:
+        own: Iterator[Any] = (value for value in values if type(value) is kind)
+        if kind in (str, bytes):
+            return sum(len(value) for value in own)
+        sample = [self.one(value) for value in itertools.islice(own, _ENOUGH)]
+        return sum(sample) * count // len(sample)
 
 
 class Kept(NamedTuple):
@@ -131,9 +127,12 @@ class References:
     def arrived(self, results: Mapping[str, tuple[Any, ...]]) -> None:
         """Note what the results of other units brought."""
         for key, values in results.items():
-            self._brought += self.scale.all(values)
+            size = self.scale.all(values)
+            self._brought += size
+            if size < self.most:
+                continue
             for item, value in enumerate(values):
-                if self.scale.one(value) >= self.most:
+                if type(value) not in _FIXED and self.scale.one(value) >= self.most:
                     self._known[id(value)] = (value, External(key, item))
 
     def made(self, frames: Sequence[Frame]) -> int:
@@ -141,8 +140,11 @@ class References:
         total, seen = -self._brought, set[int]()
         for frame in frames:
             values = frame.values.values() if isinstance(frame.values, dict) else frame.values
+            if not self._known:
+                total += self.scale.all(values)
+                continue
             large = {id(value): self.scale.one(value) for value in values if id(value) in self._known}
-            total += self.scale.all(value for value in values if id(value) not in large)
+            total += self.scale.all([value for value in values if id(value) not in large])
             total += sum(size for one, size in large.items() if one not in seen)
             seen.update(large)
         return total
@@ -247,8 +249,10 @@ class _Lowering:
 
     def _slots(self, frame: MapFrame) -> Any:
         """Return a map's results; runs of those that are here become references, if they are large together."""
+        if self.references.scale.all(frame.values) < self.references.most:
+            return frame.values
         here = [index for index, value in enumerate(frame.values) if known(value)]
-        if not here or self.references.scale.all(frame.values[index] for index in here) < self.references.most:
+        if not here or self.references.scale.all([frame.values[index] for index in here]) < self.references.most:
             return frame.values
         values = list(frame.values)
         for start, stop in _runs(here):

@@ -248,7 +248,8 @@ def _items_unit(owner: str, frame: MapFrame, start: int, stop: int) -> Unit:
     key = unit_key(owner, target.short_name, "i", frame.scope.digest, start + frame.offset, stop + frame.offset)
     pool = frame.scope.entry_pool if target.kind == LAUNCH_PLAN else frame.scope.pool
     unit = Unit(key, (frame.part(start, stop),), (), pool, frame.scope.depth + 1)
-    _hand_over(frame, key, range(start, stop))
+    frame.values[start:stop] = map(External, itertools.repeat(key, stop - start), itertools.count())
+    frame.outstanding[key] = None
     return unit
 
 

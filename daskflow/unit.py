@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _TICK = 0.0025  # seconds between two looks of the watchdog
 _LONG = 0.125  # of the budget: a node that takes as much is long
 _MOST_RESUME = 4 << 20  # bytes
+_MOST_VALUES = 20_000
 _MOST_SENT = 64 << 10  # bytes
 _LINGER = 1.0  # seconds that it stays without a unit to look at
 
@@ -270,6 +271,9 @@ def _value(kept: Kept, result: Result) -> tuple[Any, ...]:
 
 def _resume(frames: Sequence[Frame], under_way: bool) -> bytes | None:
     """Return what a unit is to execute should its worker die: what is left, so that nothing handed over is done again."""
+    # Where there are very many values they are small, and writing them down costs more than making them again.
+    if sum(len(frame.values) for frame in frames) > _MOST_VALUES:
+        return None
     top = frames[-1]
     data = shipping.dumps(tuple(frame.resumed(current=under_way and frame is top) for frame in frames))
     return data if len(data) <= _MOST_RESUME else None
