@@ -14,12 +14,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from daskflow.admission import Pool
 from daskflow.dask_tasks import DaskTasks
 from daskflow.ledger import Ledger
 from daskflow.payload import Payload
-from daskflow.records import Adopt, Crash, Create, Ended, Free, LedgerError, Lift, Run, Spec, Status, Value
+from daskflow.records import Adopt, Crash, Create, Ended, Free, LedgerError, Lift, Run, Status, Value
 from daskflow.versions import versions
+from daskflow.wire import read_pool, read_spec
 
 if TYPE_CHECKING:
     from distributed.scheduler import Scheduler
@@ -123,7 +123,7 @@ class Coordinator:
         self._code[digest] = code
         self._info[run] = _RunInfo(digest, options, name)
         try:
-            self.ledger.submit(run, _spec(spec), client, map(_spec, inputs))
+            self.ledger.submit(run, read_spec(spec), client, map(read_spec, inputs))
         except LedgerError:
             del self._info[run]
             raise
@@ -203,7 +203,7 @@ class Coordinator:
         self._disown_soon(worker, kept)
 
     def _spill(self, key: str, units: list[Any], holds: list[Any], values: list[Value], resume: bytes | None) -> None:
-        accepted = self.ledger.spill(key, map(_spec, units), filter(None, map(_pool, holds)), values)
+        accepted = self.ledger.spill(key, map(read_spec, units), filter(None, map(read_pool, holds)), values)
         payload = self.tasks.payload(key)
         if accepted and payload is not None and resume is not None:
             payload.data = resume
@@ -211,7 +211,7 @@ class Coordinator:
     def _on_tail(self, worker: str, key: str, units: list[Any], values: list[Any], output: str) -> None:
         kept = [Value(name, (worker, tuple(place), nbytes)) for name, place, nbytes in values]
         if self.tasks.is_on(key, worker):
-            self._guarded(key, lambda: self.ledger.tail(key, map(_spec, units), output, kept))
+            self._guarded(key, lambda: self.ledger.tail(key, map(read_spec, units), output, kept))
         self._disown_soon(worker, kept)
 
     def _disown_soon(self, worker: str, values: list[Value]) -> None:
@@ -385,19 +385,6 @@ class Coordinator:
     def _tell(self, worker: str) -> None:
         if worker in self.scheduler.stream_comms:
             self.scheduler.worker_send(worker, {"op": "daskflow-hungry", "hungry": self._hungry})
-
-
-def _pool(chain: list[Any]) -> Pool | None:
-    """Rebuild a pool from the ids and limits of its chain, innermost first."""
-    pool: Pool | None = None
-    for id, limit in reversed(chain):
-        pool = Pool(id, limit, pool)
-    return pool
-
-
-def _spec(record: Any) -> Spec:
-    key, payload, deps, chain, depth = record
-    return Spec(key, payload, tuple(deps), _pool(chain), depth)
 
 
 def _crash(crash: Crash) -> dict[str, Any]:

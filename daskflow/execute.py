@@ -16,10 +16,11 @@ from typing import Any
 from daskflow import context
 from daskflow.entity import DYNAMIC, LAUNCH_PLAN, MAP, TASK, Entity
 from daskflow.errors import RunFailed
-from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame, known, root_frame, stack
+from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame, known
 from daskflow.graph import Node, resolve
 from daskflow.outcome import annotate
 from daskflow.scope import Scope
+from daskflow.stacks import root_frame, stack
 
 #: What an execution gives when what is left of it waits for other units.
 STUCK = object()

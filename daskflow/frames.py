@@ -8,12 +8,11 @@ A value that another unit makes is an :class:`External` until it has come; a nod
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from daskflow.entity import LAUNCH_PLAN, MAP, WORKFLOW, Entity
-from daskflow.graph import Graph, Node, Ref
+from daskflow.graph import Graph, Node
 from daskflow.scope import Scope
 
 
@@ -358,67 +357,3 @@ def _unpacked(packed: list[tuple[Any, int]]) -> list[Any]:
         else:
             values.extend([value] * count)
     return values
-
-
-def is_run(bottom: Frame) -> bool:
-    """Tell whether the result of the frame is that of a whole top-level run."""
-    return isinstance(bottom, GraphFrame) and isinstance(bottom.graph, Root)
-
-
-def unit_result(bottom: Frame, value: Any) -> tuple[Any, ...]:
-    """Return the result of a unit from that of its lowest frame: always a tuple, from which an :class:`External` picks."""
-    if isinstance(bottom, MapFrame):
-        return tuple(value) if bottom.exports else (value,)
-    assert isinstance(bottom, GraphFrame)
-    return (value,) if bottom.exports is None else tuple(value)
-
-
-def stack(frame: Frame | None) -> list[Frame]:
-    """Return a stack of frames, lowest first, from its top."""
-    frames = []
-    while frame is not None:
-        frames.append(frame)
-        frame = frame.parent
-    frames.reverse()
-    return frames
-
-
-def link(frames: Sequence[Frame]) -> None:
-    """Make a stack of frames that has travelled, lowest first, whole again."""
-    for lower, upper in itertools.pairwise(frames):
-        upper.parent = lower
-
-
-def arrive(frames: Sequence[Frame], results: Mapping[str, tuple[Any, ...]]) -> None:
-    """Put the results of units, by their keys, in the place of externals; what has not arrived is outstanding."""
-    for frame in frames:
-        slots = frame.values.items() if isinstance(frame.values, dict) else enumerate(frame.values)
-        for slot, value in list(slots):
-            if type(value) is not External:
-                continue
-            if value.key in results:
-                frame.values[slot] = results[value.key][value.item]
-            else:
-                frame.outstanding[value.key] = None
-        for key in results:
-            frame.outstanding.pop(key, None)
-        if isinstance(frame, MapFrame):
-            frame.lists = {name: _arrived(items, results) for name, items in frame.lists.items()}
-            frame.shared = {name: _arrived(value, results) for name, value in frame.shared.items()}
-
-
-def _arrived(value: Any, results: Mapping[str, tuple[Any, ...]]) -> Any:
-    """Return a map's input that may be a reference, or a list with references for items."""
-    if type(value) is External:
-        return results[value.key][value.item]
-    if type(value) is list and value and type(value[0]) is External:
-        return [results[one.key][one.item] for one in value]
-    return value
-
-
-def root_frame(entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope, label: str | None = None) -> GraphFrame:
-    """Return the frame that holds only the call of an entity with its inputs; `label` names it where it is not a run."""
-    kind = Root if label is None else Part
-    frame = GraphFrame(kind({0: label or entity.short_name}, Ref(0, ()), (0,)), [MISSING], None, None, 0, [Node(0, entity, inputs)])
-    frame.scope = scope
-    return frame

@@ -14,9 +14,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any, NamedTuple
 
 from daskflow.execute import Execution
-from daskflow.frames import MISSING, External, Frame, GraphFrame, MapFrame, Part, known, stack
+from daskflow.frames import MISSING, External, Frame, GraphFrame, MapFrame, Part, known
 from daskflow.graph import Node
 from daskflow.spilling import Unit, unit_key
+from daskflow.stacks import stack
 
 #: Bytes that values of these types take, about.
 _FIXED = {int: 32, float: 24, bool: 28, type(None): 16, External: 0, type(MISSING): 0}

@@ -15,14 +15,15 @@ from daskflow import config, context, driver, references, shipping
 from daskflow.entity import LAUNCH_PLAN, Entity
 from daskflow.errors import ClusterError, DefinitionError, InputError, NestingError, OptionError
 from daskflow.execute import top_level
-from daskflow.frames import root_frame
 from daskflow.options import check_limit
 from daskflow.records import Status
 from daskflow.result import decoded
 from daskflow.scope import Scope
 from daskflow.spilling import root_unit
-from daskflow.unit import scale, spec
+from daskflow.stacks import root_frame
+from daskflow.unit import scale
 from daskflow.versions import versions
+from daskflow.wire import spec
 
 if TYPE_CHECKING:
     from distributed import Client

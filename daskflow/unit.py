@@ -11,20 +11,22 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from daskflow import shipping
 from daskflow.errors import VersionMismatch
 from daskflow.execute import STUCK, Execution, has_more
-from daskflow.frames import MISSING, Frame, arrive, is_run, link, stack, unit_result
+from daskflow.frames import MISSING, Frame
 from daskflow.outcome import Failure
 from daskflow.payload import Payload
 from daskflow.references import Kept, References, Scale, computed
 from daskflow.result import Result
 from daskflow.spilling import Policy, Unit, tail, take
+from daskflow.stacks import arrive, is_run, link, stack, unit_result
 from daskflow.versions import mismatch
+from daskflow.wire import pool_chain, spec
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -277,16 +279,6 @@ def _resume(frames: Sequence[Frame], under_way: bool) -> bytes | None:
     top = frames[-1]
     data = shipping.dumps(tuple(frame.resumed(current=under_way and frame is top) for frame in frames))
     return data if len(data) <= _MOST_RESUME else None
-
-
-def spec(unit: Unit, names: Mapping[int, tuple[str, int]] | None = None) -> tuple[Any, ...]:
-    """Return a unit as it travels to the scheduler: plain data and opaque bytes."""
-    return (unit.key, shipping.dumps(unit.frames, names=names), unit.deps, pool_chain(unit.pool), unit.depth)
-
-
-def pool_chain(pool: Any) -> list[tuple[str, int]]:
-    """Return the ids and limits of a pool's chain, innermost first."""
-    return [] if pool is None else [(one.id, one.limit) for one in pool.chain()]
 
 
 class Watchdog:

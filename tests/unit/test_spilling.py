@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskflow.execute import Execution
-from daskflow.frames import GraphFrame, root_frame, stack
+from daskflow.frames import GraphFrame
 from daskflow.scope import Scope
 from daskflow.spilling import Policy, Unit, take
+from daskflow.stacks import root_frame, stack
 from tests.unit import unit_model
 from tests.unit.unit_model import BUILDERS, Model, expand, worth
 

@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 import daskflow as fl
 from daskflow.entity import Entity
 from daskflow.execute import STUCK, Execution, has_more
-from daskflow.frames import MISSING, External, GraphFrame, arrive, link, root_frame, stack, unit_result
+from daskflow.frames import MISSING, External, GraphFrame
 from daskflow.ledger import Ledger
 from daskflow.records import Adopt, Create, Free, Lift, Spec, Status, Value
 from daskflow.references import Kept, References, Scale, computed
 from daskflow.references import inputs as inputs_of
 from daskflow.scope import Scope
 from daskflow.spilling import Policy, Unit, root_unit, tail, take
+from daskflow.stacks import arrive, link, root_frame, stack, unit_result
 
 
 class Died(BaseException):
