@@ -11,6 +11,7 @@ from nested import plus1, step1
 import daskflow as fl
 
 _MOST_BY_DASK = 10_000
+_MOST_BY_BATCHES = 100_000
 
 
 @fl.workflow
@@ -46,7 +47,9 @@ def by_batches(n: int, batches: int) -> Way:
 def _workload(n: int) -> Workload:
     by_dask = min(n, _MOST_BY_DASK)
     name = "Client.map" if by_dask == n else f"Client.map, from {by_dask} items"
-    others = {name: by_map(by_dask), **{f"Client.map over {count} batches": by_batches(n, count) for count in (8, 32)}}
+    others: dict[str, Way] = {name: by_map(by_dask)}
+    if n <= _MOST_BY_BATCHES:
+        others.update({f"Client.map over {count} batches": by_batches(n, count) for count in (8, 32)})
     return Workload(f"map of {n} tiny tasks", by_daskflow(n), others, scale={} if by_dask == n else {name: n / by_dask})
 
 

@@ -138,9 +138,15 @@ class References:
 
     def made(self, frames: Sequence[Frame]) -> int:
         """Return the size, in bytes, of the values in the frames beyond what was brought to the execution."""
+        return self._made([frame.values.values() if isinstance(frame.values, dict) else frame.values for frame in frames])
+
+    def waiting(self, frames: Sequence[Frame]) -> int:
+        """Return the size of those among them that wait for more than the next node: what that one needs must be here anyway."""
+        return self._made([_waiting(frame) if isinstance(frame, GraphFrame) else frame.values for frame in frames])
+
+    def _made(self, slots: Iterable[Collection[Any]]) -> int:
         total, seen = -self._brought, set[int]()
-        for frame in frames:
-            values = frame.values.values() if isinstance(frame.values, dict) else frame.values
+        for values in slots:
             if not self._known:
                 total += self.scale.all(values)
                 continue
@@ -278,6 +284,13 @@ class _Lowering:
     def _needed(self, ref: External) -> External:
         self.needs.add(ref.key)
         return ref
+
+
+def _waiting(frame: GraphFrame) -> list[Any]:
+    later = {slot for node in (*frame.todo[frame.cursor + 1 :], *frame.waiting) for slot in node.deps}
+    later.update(frame.graph.output_slots if frame.exports is None else frame.exports)
+    next_one = frame.todo[frame.cursor].deps if frame.left else ()
+    return [frame.values[slot] for slot in later.difference(next_one)]
 
 
 def _runs(indices: Sequence[int]) -> Iterable[tuple[int, int]]:

@@ -229,7 +229,7 @@ class Running:
         """Hand over work, if somebody has time for it; and end the execution where it holds too much."""
         began = time.perf_counter()
         frames = stack(execution.frame)
-        if self.references.made(frames) >= self.most_output:
+        if self.references.made(frames) >= self.most_output and self.references.waiting(frames) >= self.most_output:
             execution.check = has_more
         elif self.link.hungry:
             self._spill(execution, frames, began, keep)
