@@ -44,7 +44,7 @@ contracts: $(VENV)/.installed-dev
 examples: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/acceptance/test_examples.py
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/run_all.py
 
 # The suite once more, against the built wheel, where the source cannot be imported.
