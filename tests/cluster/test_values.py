@@ -119,6 +119,29 @@ async def test_a_unit_that_holds_too_much_ends(c: Any, s: Any, *workers: Any) ->
     await assert_nothing_left(s)
 
 
+@fl.task
+def nap_and_double(array: np.ndarray) -> np.ndarray:
+    time.sleep(NAP)
+    return array * 2
+
+
+@fl.workflow
+def doubled_thrice(value: int) -> int:
+    array = filled(value=value)
+    for _ in range(3):
+        array = nap_and_double(array=array)
+    return nap_and_add(array=array, index=0)
+
+
+@on_cluster(workers=1, threads=2, unit_output_bytes="1MiB")
+async def test_a_unit_whose_next_node_needs_what_it_holds_goes_on(c: Any, s: Any, worker: Any) -> None:
+    """A chain of large values stays in one unit: whatever else executed it would need them first."""
+    sizes = Sizes(s)
+    assert await fl.run(doubled_thrice, value=1, client=c) == 8
+    assert len(sizes.found) == 1
+    await assert_nothing_left(s)
+
+
 class Largest(SchedulerPlugin):
     """Notes the size of the largest result, in bytes."""
 
