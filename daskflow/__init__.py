@@ -14,21 +14,23 @@ from daskflow.task import task as task
 from daskflow.workflow import workflow as workflow
 
 if TYPE_CHECKING:
+    from daskflow.children import Children as Children
+    from daskflow.children import ChildRun as ChildRun
     from daskflow.session import Run as Run
     from daskflow.session import run as run
     from daskflow.session import submit as submit
 
 map = map_task
 
-_ON_A_CLUSTER = ("Run", "run", "submit")
+_ON_A_CLUSTER = {"ChildRun": "children", "Children": "children", "Run": "session", "run": "session", "submit": "session"}
 
 
 def __getattr__(name: str) -> Any:
     # What plain Python does not need is imported when it is first asked for.
     if name in _ON_A_CLUSTER:
-        from daskflow import session
+        import importlib
 
-        return getattr(session, name)
+        return getattr(importlib.import_module(f"daskflow.{_ON_A_CLUSTER[name]}"), name)
     raise AttributeError(f"module 'daskflow' has no attribute {name!r}")
 
 

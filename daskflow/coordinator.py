@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from daskflow.dask_tasks import DaskTasks
 from daskflow.ledger import Ledger
+from daskflow.pace import Pace
 from daskflow.payload import Payload
-from daskflow.records import Adopt, Crash, Create, Ended, Free, LedgerError, Lift, Run, Status, Value
+from daskflow.records import Adopt, Crash, Create, Ended, Free, Lift, Run, Status, Value
+from daskflow.register import Entry, Register
 from daskflow.versions import versions
 from daskflow.wire import read_pool, read_spec
 
@@ -25,26 +25,6 @@ if TYPE_CHECKING:
     from distributed.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
-
-#: How many units are let in for each thread of the cluster while units are short: a worker that ends one finds the next there
-#: already. Long ones are let in when there is a thread for them: one that was sent to a busy worker would miss another's free thread.
-_PER_THREAD = 1.25
-_SHORT = 0.1  # seconds
-_WEIGHT = 0.1  # of the latest unit in the mean time that units take
-
-
-class _RunInfo:
-    """What the ledger need not know of a run."""
-
-    __slots__ = ("digest", "ended", "name", "options", "value")
-
-    def __init__(self, digest: str, options: dict[str, Any], name: str) -> None:
-        self.digest = digest
-        self.options = options
-        self.name = name
-        self.ended = asyncio.Event()
-        #: The unit with the run's result, and the result itself, as opaque bytes, if it is small.
-        self.value: tuple[str, bytes] | None = None
 
 
 class Coordinator:
@@ -61,13 +41,11 @@ class Coordinator:
         self.tasks = DaskTasks(scheduler)
         self.ledger = Ledger()
         self.faults = 0
-        self._info: dict[str, _RunInfo] = {}
-        self._code: dict[str, bytes] = {}
+        self.register = Register()
         self._listeners: set[str] = set()
         self._hungry = True
         self._scheduled = False
-        self._began: dict[str, float] = {}
-        self._mean = _SHORT
+        self._pace = Pace()
         self._handlers: dict[str, Callable[..., Any]] = {
             "daskflow_versions": self.versions,
             "daskflow_submit": self.submit,
@@ -75,6 +53,7 @@ class Coordinator:
             "daskflow_cancel": self.cancel,
             "daskflow_retire": self.retire,
             "daskflow_code": self.code,
+            "daskflow_children": self.children,
             "daskflow_state": self.state,
         }
         self._stream_handlers: dict[str, Callable[..., None]] = {
@@ -82,6 +61,7 @@ class Coordinator:
             "daskflow-spill": self._on_spill,
             "daskflow-tail": self._on_tail,
             "daskflow-fail": self._on_fail,
+            "daskflow-report": self._on_report,
             "daskflow-result": self._on_result,
         }
 
@@ -120,22 +100,17 @@ class Coordinator:
         name: str,
     ) -> None:
         """Begin a run."""
-        self._code[digest] = code
-        self._info[run] = _RunInfo(digest, options, name)
-        try:
-            self.ledger.submit(run, read_spec(spec), client, map(read_spec, inputs))
-        except LedgerError:
-            del self._info[run]
-            raise
+        self.ledger.submit(run, read_spec(spec), client, map(read_spec, inputs))
+        self.register.add(run, Entry(digest, options, name), code)
         self.flush_soon()
 
     async def wait(self, run: str) -> dict[str, Any]:
         """Return what became of a run, once it has ended, and forget it, unless its result is still to be fetched."""
-        info = self._info.get(run)
-        if info is None:
+        entry = self.register.runs.get(run)
+        if entry is None:
             return {"status": None, "value": None}
-        await info.ended.wait()
-        outcome = self._outcome(run, info)
+        await entry.ended.wait()
+        outcome = self._outcome(run, entry)
         if outcome["value"] is not None or outcome["status"] != Status.SUCCEEDED:
             self._retire(run)
         return outcome
@@ -151,7 +126,12 @@ class Coordinator:
 
     async def code(self, digest: str) -> bytes | None:
         """Return a shipment."""
-        return self._code.get(digest)
+        return self.register.code.get(digest)
+
+    async def children(self, run: str) -> dict[str, Any] | None:
+        """Return what units told of the child runs of a run; None where the run is not known, or has called none."""
+        story = self.register.story(run)
+        return story.plain() if story is not None else None
 
     async def state(self) -> dict[str, Any]:
         """Return how much there is of everything."""
@@ -162,11 +142,11 @@ class Coordinator:
             "running": admission.n_running,
             "waiting": admission.n_waiting,
             "pools": 0 if admission.is_empty() else 1,
-            "shipments": len(self._code),
+            "shipments": len(self.register.code),
             "faults": self.faults,
         }
 
-    def _outcome(self, run: str, info: _RunInfo) -> dict[str, Any]:
+    def _outcome(self, run: str, entry: Entry) -> dict[str, Any]:
         record = self.ledger.runs.get(run)
         if record is None:
             return {"status": None, "value": None}
@@ -174,7 +154,7 @@ class Coordinator:
         return {
             "status": record.status.value,
             "key": record.result,
-            "value": info.value[1] if info.value is not None and info.value[0] == record.result else None,
+            "value": entry.value[1] if entry.value is not None and entry.value[0] == record.result else None,
             "nbytes": self.tasks.nbytes(record.result) if record.result else 0,
             "failure": _crash(failure) if isinstance(failure, Crash) else failure,
         }
@@ -183,12 +163,10 @@ class Coordinator:
         self.ledger.retire(run)
         self.flush()
         self.tasks.forget_run(run)
-        info = self._info.pop(run, None)
-        if info is None:
-            return
-        info.ended.set()
-        if all(other.digest != info.digest for other in self._info.values()):
-            self._code.pop(info.digest, None)
+        entry = self.register.runs.get(run)
+        if entry is not None:
+            entry.ended.set()
+            self.register.drop(run)
 
     # ------------------------------------------------------------ what units say
 
@@ -196,9 +174,12 @@ class Coordinator:
         self._listeners.add(worker)
         self._tell(worker)
 
-    def _on_spill(self, worker: str, key: str, units: list[Any], values: list[Any], holds: list[Any], resume: bytes | None) -> None:
+    def _on_spill(
+        self, worker: str, key: str, units: list[Any], values: list[Any], holds: list[Any], resume: bytes | None, report: bytes | None
+    ) -> None:
         kept = [Value(name, (worker, tuple(place), nbytes)) for name, place, nbytes in values]
         if self.tasks.is_on(key, worker):
+            self._note(key, report)
             self._guarded(key, lambda: self._spill(key, units, holds, kept, resume))
         self._disown_soon(worker, kept)
 
@@ -208,9 +189,10 @@ class Coordinator:
         if accepted and payload is not None and resume is not None:
             payload.data = resume
 
-    def _on_tail(self, worker: str, key: str, units: list[Any], values: list[Any], output: str) -> None:
+    def _on_tail(self, worker: str, key: str, units: list[Any], values: list[Any], output: str, report: bytes | None) -> None:
         kept = [Value(name, (worker, tuple(place), nbytes)) for name, place, nbytes in values]
         if self.tasks.is_on(key, worker):
+            self._note(key, report)
             self._guarded(key, lambda: self.ledger.tail(key, map(read_spec, units), output, kept))
         self._disown_soon(worker, kept)
 
@@ -221,14 +203,31 @@ class Coordinator:
             self.flush_soon()
             asyncio.get_running_loop().call_soon(self.tasks.disown, keys, worker)
 
-    def _on_fail(self, worker: str, key: str, failure: list[Any]) -> None:
+    def _on_fail(self, worker: str, key: str, failure: list[Any], report: bytes | None = None, run: str | None = None) -> None:
         if self.tasks.is_on(key, worker):
+            entry = self._note(key, report)
+            if entry is not None and entry.story.ended is None:
+                entry.story.failed = run
             self._guarded(key, lambda: self.ledger.fail(key, {"failure": failure}))
 
+    def _on_report(self, worker: str, key: str, report: bytes) -> None:
+        if self.tasks.is_on(key, worker):
+            self._note(key, report)
+
     def _on_result(self, worker: str, key: str, data: bytes) -> None:
+        entry = self._entry(key)
+        if entry is not None and self.tasks.is_on(key, worker):
+            entry.value = (key, data)
+
+    def _entry(self, key: str) -> Entry | None:
         unit = self.ledger.units.get(key)
-        if unit is not None and self.tasks.is_on(key, worker) and unit.run.id in self._info:
-            self._info[unit.run.id].value = (key, data)
+        return self.register.runs.get(unit.run.id) if unit is not None else None
+
+    def _note(self, key: str, report: bytes | None) -> Entry | None:
+        entry = self._entry(key)
+        if entry is not None:
+            entry.story.tell(report)
+        return entry
 
     def _guarded(self, key: str, action: Callable[[], object]) -> None:
         """Do something for a unit; a fault of ours fails its run."""
@@ -258,10 +257,7 @@ class Coordinator:
         self.flush_soon()
 
     def _follow(self, key: str, finish: str) -> None:
-        if finish == "processing":
-            self._began[key] = time.monotonic()
-        else:
-            self._time(key, self._began.pop(key, None))
+        self._time(key, finish)
         if finish == "memory":
             payload = self.tasks.payload(key)
             if payload is not None:
@@ -278,15 +274,14 @@ class Coordinator:
         elif finish == "released" or (finish == "waiting" and self.tasks.waits_for_data(key)):
             self._unready(key)
 
-    def _time(self, key: str, began: float | None) -> None:
-        """Follow how long units take, and let in as many as fit that."""
-        if began is not None:
-            self._mean += _WEIGHT * (time.monotonic() - began - self._mean)
+    def _time(self, key: str, finish: str) -> None:
+        if finish == "processing":
+            self._pace.began(key)
+        elif self._pace.ended(key):
             self._fit()
 
     def _fit(self) -> None:
-        per_thread = _PER_THREAD if self._mean < _SHORT else 1
-        self.ledger.admission.capacity = math.ceil(self.tasks.total_threads * per_thread)
+        self.ledger.admission.capacity = self._pace.capacity(self.tasks.total_threads)
 
     def _unready(self, key: str) -> None:
         if self.ledger.unready(key, self.tasks.death(key)):
@@ -351,16 +346,22 @@ class Coordinator:
                 lifted.append(one.key)
             elif isinstance(one, Free):
                 freed[one.run].append(one.key)
-            elif isinstance(one, Ended) and one.run in self._info:
-                self._info[one.run].ended.set()
+            elif isinstance(one, Ended):
+                self._ended(one.run)
         self.tasks.start(created)
         self.tasks.lift(lifted)
         for run, keys in freed.items():
             self.tasks.free(keys, run)
 
+    def _ended(self, run: str) -> None:
+        entry, record = self.register.runs.get(run), self.ledger.runs.get(run)
+        if entry is not None:
+            entry.story.end(record.status if record is not None else Status.ABORTED)
+            entry.ended.set()
+
     def _create(self, one: Create) -> str:
         names = tuple(name for name, _ in one.deps)
-        payload = Payload(one.key, one.run, one.payload, names, self._info[one.run].options, self.tasks.total_threads)
+        payload = Payload(one.key, one.run, one.payload, names, self.register.runs[one.run].options, self.tasks.total_threads)
         return self.tasks.create(payload, [key for _, key in one.deps], one.depth)
 
     def _adopt(self, one: Adopt) -> None:

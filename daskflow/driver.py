@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from daskflow.children import Family
 from daskflow.errors import ClusterError, RunCancelled, RunFailed, SchedulerLost, VersionMismatch, WorkerCrashed
 from daskflow.outcome import Failure
 from daskflow.records import Status
@@ -129,6 +130,15 @@ async def cancel(client: Client, run: str) -> None:
     """Cancel a run."""
     async with _connection(client) as scheduler:
         await scheduler.daskflow_cancel(run=run)
+
+
+async def children(client: Client, run: str) -> Family:
+    """Return what is known of the child runs of a run."""
+    async with _connection(client) as scheduler:
+        told = await scheduler.daskflow_children(run=run)
+    if told is None:
+        return Family((), Status.SUCCEEDED)
+    return Family(told["reports"], Status(told["status"]), told["ended"], told["failed"])
 
 
 async def retire(client: Client, run: str) -> None:

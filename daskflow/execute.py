@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daskflow import context
 from daskflow.entity import DYNAMIC, LAUNCH_PLAN, MAP, TASK, Entity
@@ -21,6 +21,9 @@ from daskflow.graph import Node, resolve
 from daskflow.outcome import annotate
 from daskflow.scope import Scope
 from daskflow.stacks import root_frame, stack
+
+if TYPE_CHECKING:
+    from daskflow.journal import Journal
 
 #: What an execution gives when what is left of it waits for other units.
 STUCK = object()
@@ -46,6 +49,8 @@ class Execution:
         Set by others, to stop before the next node.
     check
         Called before each node, if set; once it gives True, the execution ends there, with :data:`STUCK`.
+    journal : Journal or None
+        Told of each child run that ends.
     """
 
     def __init__(self, frame: Frame, spill: Callable[[Execution], None] | None = None, *, eager: bool = False) -> None:
@@ -55,6 +60,7 @@ class Execution:
         self.wants_spill = False
         self.cancelled: BaseException | None = None
         self.check: Callable[[Execution], bool] | None = None
+        self.journal: Journal | None = None
         self._spill = spill
         self._eager = eager
 
@@ -86,6 +92,10 @@ class Execution:
         run_id, address = self._where()
         return f"{run_id.partition('.')[0]}:{address}"
 
+    def run_id(self) -> str:
+        """Return the id of the run that the node that is executing belongs to."""
+        return self._where()[0]
+
     def _where(self) -> tuple[str, str]:
         frame, slot = self.current
         scope = frame.scope
@@ -105,6 +115,8 @@ class Execution:
                 continue
             if result is STUCK:
                 return STUCK
+            if self.journal is not None and type(frame) is GraphFrame and frame.is_child_run:
+                self.journal.ended(frame)
             parent = frame.parent
             if parent is None:
                 return result

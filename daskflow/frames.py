@@ -126,8 +126,16 @@ class Frame:
         """Return the name of a node of the frame in addresses."""
         raise NotImplementedError
 
-    def resumed(self, current: bool) -> Frame:
-        """Return a frame that goes on from here, in another process; with the current node once more, if there is one."""
+    def resumed(self, current: bool, inner: int | None = None) -> Frame:
+        """Return a frame that goes on from here, in another process.
+
+        Parameters
+        ----------
+        current
+            Whether the node that was started last is to be executed once more.
+        inner
+            The slot of the frame above, if there is one.
+        """
         raise NotImplementedError
 
 
@@ -198,23 +206,32 @@ class GraphFrame(Frame):
     def left(self) -> int:
         return len(self.todo) - self.cursor
 
-    def part(self, nodes: Sequence[Node], exports: tuple[int, ...] | None) -> GraphFrame:
-        """Return a frame with only some of the nodes, and the values that they need; it gives the exports, or the output."""
+    @property
+    def is_child_run(self) -> bool:
+        """Whether its result is that of a whole child run."""
+        return self.exports is None and self.entity is not None and self.entity.kind == LAUNCH_PLAN
+
+    def part(self, nodes: Sequence[Node], exports: tuple[int, ...] | None, inner: int | None = None) -> GraphFrame:
+        """Return a frame with only some of the nodes, and the values that they need; it gives the exports, or the output.
+
+        The slot of a frame that goes on top of it keeps its name.
+        """
         values = {slot: self.values[slot] for node in nodes for slot in node.deps}
         for slot in self.graph.output_slots if exports is None else exports:
             values[slot] = self.values[slot]
         for node in nodes:
             values[node.slot] = MISSING
         labels = {node.slot: self.label(node.slot) for node in nodes}
+        if inner is not None:
+            labels[inner] = self.label(inner)
         output = (self.graph.output, self.graph.output_slots) if exports is None else ()
         part = GraphFrame(Part(labels, *output), values, self.entity, None, self.slot, nodes, exports)
         part.scope = self.scope
         return part
 
-    def resumed(self, current: bool) -> GraphFrame:
-        """Return a frame that goes on from here, in another process; with the current node once more, if there is one."""
+    def resumed(self, current: bool, inner: int | None = None) -> GraphFrame:
         todo = [*self.waiting, *self.todo[self.cursor - current :]]
-        copy = self.part(todo, self.exports)
+        copy = self.part(todo, self.exports, inner)
         copy.outstanding = self.outstanding
         return copy
 
@@ -281,8 +298,7 @@ class MapFrame(Frame):
         part.scope = self.scope
         return part
 
-    def resumed(self, current: bool) -> MapFrame:
-        """Return a frame that goes on from here, in another process; with the current item once more, if there is one."""
+    def resumed(self, current: bool, inner: int | None = None) -> MapFrame:
         assert self.entity is not None
         copy = MapFrame(self.entity, None, self.slot, 0, {}, self.shared, self.offset, self.exports)
         copy.values, copy.outstanding, copy.scope = self.values, self.outstanding, self.scope

@@ -110,7 +110,7 @@ class Graph:
         What the body returned, with references in the place of promises.
     """
 
-    __slots__ = ("_labels", "n_inputs", "nodes", "output", "output_slots")
+    __slots__ = ("_calls", "_labels", "n_inputs", "nodes", "output", "output_slots")
 
     def __init__(self, n_inputs: int, nodes: list[Node], output: Any) -> None:
         self.n_inputs = n_inputs
@@ -118,15 +118,30 @@ class Graph:
         self.output = output
         self.output_slots = tuple(sorted(set(slots_of(output))))
         self._labels: list[str] | None = None
+        self._calls: dict[int, dict[Entity[..., Any], int]] = {}
 
     def label(self, slot: int) -> str:
         """Return a node's name in addresses: numbered where its entity is called more than once."""
         if self._labels is None:
-            self._labels = _labels([node.name or node.entity.short_name for node in self.nodes])
+            self._labels = numbered(self.names())
         return self._labels[slot - self.n_inputs]
 
+    def names(self) -> list[str]:
+        """Return the nodes' names in addresses, without numbers."""
+        return [node.name or node.entity.short_name for node in self.nodes]
 
-def _labels(names: list[str]) -> list[str]:
+    def calls(self, kind: int) -> dict[Entity[..., Any], int]:
+        """Return how often each entity of a kind is called."""
+        if kind not in self._calls:
+            counts = self._calls[kind] = {}
+            for node in self.nodes:
+                if node.entity.kind == kind:
+                    counts[node.entity] = counts.get(node.entity, 0) + 1
+        return self._calls[kind]
+
+
+def numbered(names: list[str]) -> list[str]:
+    """Return the names of a graph's nodes in addresses: with a number where there is more than one of a name."""
     total: dict[str, int] = {}
     for name in names:
         total[name] = total.get(name, 0) + 1

@@ -53,10 +53,8 @@ class Scope(NamedTuple):
         return cls(run_id, "", digest, pool, set_pool, 0, default)
 
     def join(self, label: str) -> str:
-        """Return the address of a node in the frame; a map's item follows the map's own label."""
-        if not self.address or label.startswith("["):
-            return f"{self.address}{label}"
-        return f"{self.address}/{label}" if label else self.address
+        """Return the address of a node in the frame."""
+        return join(self.address, label)
 
     def inner(self, label: str, part: object) -> Scope:
         """Return the scope of a sub-workflow's or dynamic's frame."""
@@ -65,7 +63,7 @@ class Scope(NamedTuple):
     def child_run(self, label: str, part: object, limit: int | None) -> Scope:
         """Return the scope of a child run, whose own limit adds to those set above it."""
         digest = _digest(self.digest, part)
-        run_id = f"{self.run_id.partition('.')[0]}.{digest.hex()[:10]}"
+        run_id = _child_id(self.run_id, digest)
         pool = set_pool = self.set_pool
         if limit:
             pool = set_pool = Pool(run_id, limit, self.set_pool)
@@ -94,6 +92,22 @@ class Scope(NamedTuple):
     def entry_pool(self) -> Pool | None:
         """The innermost limit on nodes that only start child runs: those are not bound by the default limit of their parent."""
         return self.pool if self.pool is self.set_pool else self.set_pool
+
+
+def child_id(run_id: str, digest: bytes, part: object) -> str:
+    """Return the id of the child run `part` of a body with that digest, which belongs to the run `run_id`."""
+    return _child_id(run_id, _digest(digest, part))
+
+
+def join(address: str, label: str) -> str:
+    """Return the address of a node in the frame of an address; a map's item follows the map's own label."""
+    if not address or label.startswith("["):
+        return f"{address}{label}"
+    return f"{address}/{label}" if label else address
+
+
+def _child_id(run_id: str, digest: bytes) -> str:
+    return f"{run_id.partition('.')[0]}.{digest.hex()[:10]}"
 
 
 def _digest(outer: bytes, part: object) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from daskflow import config, context, driver, references, shipping
+from daskflow.children import Children, Family
 from daskflow.entity import LAUNCH_PLAN, Entity
 from daskflow.errors import ClusterError, DefinitionError, InputError, NestingError, OptionError
 from daskflow.execute import top_level
@@ -52,6 +53,7 @@ class Run:
         self._close = close
         self._ended: dict[str, Any] | None = None
         self._value: Any = _NOTHING
+        self._family: Family | None = None
         self._task: concurrent.futures.Future[None] | None = None
         # A result that nobody has asked for is kept on the cluster as long as somebody may.
         self._forget = weakref.finalize(self, _forget, weakref.ref(client), id)
@@ -115,6 +117,17 @@ class Run:
         """Cancel the run and all that it started; one that has ended stays as it is."""
         return self._blocking(self._cancel())
 
+    @property
+    def children(self) -> Any:
+        """The runs of the launch plans that it called, as far as they have begun: a :class:`Children`, as it is at this moment.
+
+        Raises
+        ------
+        ClusterError
+            When the cluster is lost.
+        """
+        return self._blocking(self._children())
+
     def __await__(self) -> Generator[Any, None, Any]:
         return self._elsewhere(self._result(None)).__await__()
 
@@ -127,6 +140,8 @@ class Run:
         if self._client.asynchronous:
             return coroutine
         try:
+            if self._ended is not None and self._close is not None:
+                return _immediate(coroutine)
             return self._submit(coroutine).result()
         finally:
             if self._ended is not None and self._close is not None:
@@ -149,6 +164,8 @@ class Run:
     async def _follow(self, submitted: concurrent.futures.Future[None]) -> None:
         await asyncio.wrap_future(submitted)
         ended = await driver.outcome(self._client, self.id)
+        if self._close is not None:
+            self._family = await driver.children(self._client, self.id)
         if ended["value"] is not None:
             (self._value,) = decoded(ended.pop("value"))
         if self._value is not _NOTHING or ended["status"] != Status.SUCCEEDED:
@@ -168,6 +185,8 @@ class Run:
             await driver.retire(self._client, self.id)
 
     async def _wait(self, timeout: float | None) -> Run:
+        if self._ended is not None:
+            return self
         assert self._task is not None
         followed = asyncio.wrap_future(self._task)
         # Whoever stops waiting leaves this future behind, and it would complain of an error that nobody asked for.
@@ -189,6 +208,12 @@ class Run:
             await self._retire()
         return self._value
 
+    async def _children(self) -> Children:
+        family = self._family or await driver.children(self._client, self.id)
+        if self._ended is not None:
+            self._family = family
+        return Children(family, self.id)
+
     async def _cancel(self) -> None:
         if self._ended is None:
             await driver.cancel(self._client, self.id)
@@ -196,6 +221,15 @@ class Run:
 
 
 _NOTHING: Any = object()
+
+
+def _immediate(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Return what a coroutine gives that has nothing to wait for: the run's cluster, and with it its event loop, may be gone."""
+    try:
+        coroutine.send(None)
+    except StopIteration as ended:
+        return ended.value
+    raise RuntimeError(f"{coroutine} waits for a cluster that is gone")
 
 
 def _forget(client: Any, run: str) -> None:

@@ -358,7 +358,7 @@ def _rest_of_graph(owner: str, frame: GraphFrame, inner: _Rest | None, units: li
         _hand_over(frame, keys[region.number], region.exports)
     if inner is not None:
         frame.values[slot] = MISSING
-    part = frame.part(result.nodes, frame.exports)
+    part = frame.part(result.nodes, frame.exports, slot if inner is not None else None)
     if inner is not None:
         part.values[slot] = MISSING
         return _on(part, inner, _pool(frame, result.nodes))

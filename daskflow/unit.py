@@ -19,6 +19,7 @@ from daskflow import shipping
 from daskflow.errors import VersionMismatch
 from daskflow.execute import STUCK, Execution, has_more
 from daskflow.frames import MISSING, Frame
+from daskflow.journal import Journal
 from daskflow.outcome import Failure
 from daskflow.payload import Payload
 from daskflow.references import Kept, References, Scale, computed
@@ -36,6 +37,7 @@ _LONG = 0.125  # of the budget: a node that takes as much is long
 _MOST_RESUME = 4 << 20  # bytes
 _MOST_VALUES = 20_000
 _MOST_SENT = 64 << 10  # bytes
+_REPORT = 0.25  # seconds between two reports of what a unit does
 _LINGER = 1.0  # seconds that it stays without a unit to look at
 
 
@@ -127,15 +129,15 @@ def run_unit(payload: Payload, *results: Result) -> Result | None:
     from distributed import get_worker
 
     link = _link(get_worker())
+    unit = Running(payload, link)
     try:
         wrong = mismatch(payload.options["versions"])
         if wrong:
             raise VersionMismatch(f"a worker differs from the client: {wrong}")
-        return Running(payload, link).execute(results)
+        return unit.execute(results)
     except BaseException as error:
         # Not even SystemExit may reach Dask: it would take the worker down.
-        failure = Failure.of(error)
-        link.send({"op": "daskflow-fail", "key": payload.key, "failure": list(failure)})
+        link.send({"op": "daskflow-fail", "key": payload.key, "failure": list(Failure.of(error)), **unit.last_words()})
         return None
 
 
@@ -159,7 +161,9 @@ class Running:
         self.references = References(payload.key, options["reference_bytes"], scale())
         self.policy = Policy(options["spill_after"], options["chunk"], max(64, 4 * payload.threads), 2 * payload.threads)
         self.execution: Execution | None = None
+        self.journal = Journal()
         now = time.perf_counter()
+        self.report_at = now + _REPORT
         self.look_at = now + self.policy.budget
         self.first_look = self.look_at
         self.last_node: tuple[Any, float] = (None, now)
@@ -178,6 +182,7 @@ class Running:
         self.references.arrived(arrived)
         eager = self.policy.eager
         self.execution = Execution(frames[-1], self._spill_entered if eager else self._spill_between, eager=eager)
+        self.execution.journal = self.journal
         with nullcontext() if eager else watchdog.watching(self):
             value = self.execution.run()
         if value is STUCK:
@@ -187,18 +192,34 @@ class Running:
 
     def _result(self, bottom: Frame, value: Any) -> Result:
         result = Result(unit_result(bottom, value))
+        report = self.journal.report()
+        if report is not None:
+            self.link.send({"op": "daskflow-report", "key": self.key, "report": report})
         plain = result.plain
         # Whoever waits for the run need not fetch a small result then.
         if plain is not None and len(plain) <= _MOST_SENT and is_run(bottom):
             self.link.send({"op": "daskflow-result", "key": self.key, "data": plain})
         return result
 
+    def last_words(self) -> dict[str, Any]:
+        """Return, as parts of a message, which run failed in it, and what it has not told yet. Never raises."""
+        if self.execution is None:
+            return {}
+        try:
+            return {"report": self.journal.report(stack(self.execution.frame)), "run": self.execution.run_id()}
+        except Exception:
+            return {}
+
     # ------------------------------------------------------------ handing over
 
     def look(self, now: float) -> None:
-        """Hand over what has not been started, if it is time; called by the watchdog, from its own thread."""
+        """Hand over what has not been started, and tell what goes on, if it is time; called by the watchdog, from its own thread."""
         execution = self.execution
-        if execution is None or (now < self.look_at and not self._is_long(execution.current, now)):
+        if execution is None:
+            return
+        if now >= self.report_at:
+            self._tell(execution, now)
+        if now < self.look_at and not self._is_long(execution.current, now):
             return
         execution.wants_spill = True
         lock = execution.lock
@@ -209,6 +230,17 @@ class Running:
                 execution.wants_spill = False
             finally:
                 lock.release()
+
+    def _tell(self, execution: Execution, now: float) -> None:
+        if execution.lock is None or not execution.lock.acquire(blocking=False):
+            return
+        try:
+            report = self.journal.report(stack(execution.frame))
+        finally:
+            execution.lock.release()
+        self.report_at = now + _REPORT
+        if report is not None:
+            self.link.send({"op": "daskflow-report", "key": self.key, "report": report})
 
     def _is_long(self, node: Any, now: float) -> bool:
         """Tell whether the first node that was found at work lasts: so may its siblings, and they need not wait for the whole budget."""
@@ -251,14 +283,18 @@ class Running:
         message, data = self._lowered(units)
         # What is referred to here is nowhere else after this worker's death: the unit begins anew then.
         resume = None if under_way is None or self.references else _resume(frames, under_way)
-        self.link.send({"op": "daskflow-spill", "key": self.key, "holds": holds, "resume": resume, **message}, data)
+        self.link.send({"op": "daskflow-spill", "key": self.key, "holds": holds, "resume": resume, **self._report(frames), **message}, data)
 
     def _tail(self) -> None:
         assert self.execution is not None
         frames = stack(self.execution.frame)
+        told = self._report(frames)
         units, output = tail(self.key, frames, self.policy, time.perf_counter(), stopped=self.execution.check is not None)
         message, data = self._lowered(units)
-        self.link.send({"op": "daskflow-tail", "key": self.key, "output": output, **message}, data)
+        self.link.send({"op": "daskflow-tail", "key": self.key, "output": output, **told, **message}, data)
+
+    def _report(self, frames: Sequence[Frame]) -> dict[str, Any]:
+        return {"report": self.journal.report(frames)}
 
     def _lowered(self, units: Sequence[Unit]) -> tuple[dict[str, Any], dict[str, Result]]:
         """Return units, and the values that they refer to, as parts of a message; and what the worker is to have for it."""
@@ -277,7 +313,9 @@ def _resume(frames: Sequence[Frame], under_way: bool) -> bytes | None:
     if sum(len(frame.values) for frame in frames) > _MOST_VALUES:
         return None
     top = frames[-1]
-    data = shipping.dumps(tuple(frame.resumed(current=under_way and frame is top) for frame in frames))
+    inner = [upper.slot for upper in frames[1:]]
+    lower = (frame.resumed(False, slot) for frame, slot in zip(frames, inner, strict=False))
+    data = shipping.dumps((*lower, top.resumed(under_way)))
     return data if len(data) <= _MOST_RESUME else None
 
 

@@ -173,6 +173,34 @@ def test_a_large_value_that_is_lost_is_made_again(tmp_path: Path) -> None:
 
 
 @fl.task
+def twice(a: int) -> int:
+    return 2 * a
+
+
+@fl.workflow
+def twice_wf(a: int) -> int:
+    return twice(a=a)
+
+
+twice_plan = fl.LaunchPlan.get_or_create(twice_wf, name="tests.acceptance.twice")
+
+
+@fl.dynamic
+def chained(n: int) -> list[int]:
+    return [twice_plan(a=one) for one in range(n)]
+
+
+def test_what_an_embedded_cluster_knew_outlives_it() -> None:
+    """The result and the child runs of a run can be asked for again and again when the cluster that was made for it is gone."""
+    run = fl.run(chained, n=3)
+    assert run.result() == [0, 2, 4]
+    assert run.result() == [0, 2, 4]
+    assert run.wait() is run
+    assert run.children.counts == {"SUCCEEDED": 3}
+    assert run.status == "SUCCEEDED"
+
+
+@fl.task
 def kill_worker(a: int) -> int:
     import os
     import signal

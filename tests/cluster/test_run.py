@@ -90,6 +90,80 @@ async def test_an_item_of_a_map_keeps_its_index(c: Any, s: Any, *workers: Any) -
 
 
 @fl.task
+def hold(name: str) -> str:
+    Event(f"{name}-begun").set()
+    Event(name).wait()
+    return name
+
+
+@fl.workflow
+def hold_wf(name: str) -> str:
+    return hold(name=name)
+
+
+hold_lp = fl.LaunchPlan.create("tests.hold", hold_wf, max_parallelism=2)
+
+
+@fl.dynamic
+def hold_all(names: list[str]) -> list[str]:
+    return [hold_lp(name=name) for name in names]
+
+
+@on_cluster()
+async def test_child_runs_are_told_of_while_they_run_and_later(c: Any, s: Any, *workers: Any) -> None:
+    """A child run that executes says so, with its own id, plan and limit; once the run has ended, and is forgotten, all have succeeded."""
+    run = fl.run(hold_all, names=["one", "two"], client=c)
+    await asyncio.gather(Event("one-begun", client=c).wait(), Event("two-begun", client=c).wait())
+    while len(children := await run.children) < 2:
+        await asyncio.sleep(0.01)
+    assert children.counts == {"RUNNING": 2}
+    assert [(one.address, one.name, one.parent, one.seconds, one.max_parallelism) for one in children] == [
+        (f"hold[{index}]", "tests.hold", run.id, None, 2) for index in range(2)
+    ]
+    await asyncio.gather(Event("one", client=c).set(), Event("two", client=c).set())
+    assert await run == ["one", "two"]
+    await assert_nothing_left(s)
+    later = await run.children
+    assert [one.id for one in later] == [one.id for one in children]
+    assert later.counts == {"SUCCEEDED": 2}
+
+
+@on_cluster()
+async def test_a_child_run_that_failed_says_so(c: Any, s: Any, *workers: Any) -> None:
+    """The id in an exception's notes is that of a record, and that says that the child run failed."""
+    run = fl.run(programs.break_below, l=[1, 2, 3], client=c)
+    with pytest.raises(programs.Broken) as caught:
+        await run
+    id = caught.value.__notes__[1].removeprefix("child run: ")
+    children = await run.children
+    assert children.get(id).status == "FAILED"
+    assert children.get(id).address == "break[1]"
+
+
+@on_cluster()
+async def test_child_runs_of_a_run_that_is_cancelled(c: Any, s: Any, *workers: Any) -> None:
+    """When a run is cancelled, its child runs that had begun are aborted."""
+    run = fl.run(hold_all, names=["first"], client=c)
+    await Event("first-begun", client=c).wait()
+    while not (await run.children).counts:
+        await asyncio.sleep(0.01)
+    await run.cancel()
+    await Event("first", client=c).set()
+    assert (await run.children).counts == {"ABORTED": 1}
+
+
+@on_cluster(spill_after="1ms", chunk="1ms")
+async def test_each_of_many_child_runs_has_a_record(c: Any, s: Any, *workers: Any) -> None:
+    """Thousands of child runs that are spread over the cluster have a record each."""
+    run = fl.run(programs.fan_out, n=5000, client=c)
+    await run
+    children = await run.children
+    assert children.counts == {"SUCCEEDED": 5000}
+    assert [one.address for one in children[4990:]] == [f"core_wf[{index}]" for index in range(4990, 5000)]
+    assert len({one.id for one in children}) == 5000
+
+
+@fl.task
 def exit_task(a: int) -> int:
     raise SystemExit(a)
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import pickle
 import time
 from random import Random
 from typing import Any, NamedTuple
 
 import daskflow as fl
+from daskflow.children import Family
 from daskflow.entity import Entity
 from daskflow.execute import STUCK, Execution, has_more
 from daskflow.frames import MISSING, External, GraphFrame
+from daskflow.journal import Journal
 from daskflow.ledger import Ledger
 from daskflow.records import Adopt, Create, Free, Lift, Spec, Status, Value
 from daskflow.references import Kept, References, Scale, computed
@@ -229,6 +232,19 @@ class Model:
         self.now = time.perf_counter()
         self.key = ""
         self.execution: Execution | None = None
+        self.journal = Journal()
+        self.reports: list[bytes] = []
+
+    def children(self) -> dict[str, tuple[str, str, int | None, str]]:
+        """Return parent, address, limit and status of each child run, by id, as far as units told while the run was executed."""
+        family = Family(self.reports, Status.RUNNING)
+        records = [family.record(calls, place) for calls in family.calls.values() for place in calls.rows]
+        return {one.id: (one.parent, one.address, one.max_parallelism, one.status) for one in records}
+
+    def _report(self, frames: list[Any]) -> None:
+        report = self.journal.report(frames)
+        if report is not None:
+            self.reports.append(report)
 
     def run(self, entity: Any, inputs: dict[str, Any], limit: int | None = 0) -> Any:
         """Run an entity to its end; return its result."""
@@ -314,6 +330,7 @@ class Model:
         self.references.arrived(results)
         self.execution = Execution(frames[-1], self._entered if self.eager else self._between, eager=self.eager)
         self.execution.wants_spill = not self.eager
+        self.execution.journal = self.journal = Journal()
         try:
             value = self.execution.run()
         except Died:
@@ -322,11 +339,13 @@ class Model:
             return
         if value is STUCK:
             stopped = self.execution.check is not None
+            self._report(stack(self.execution.frame))
             units, output = tail(key, stack(self.execution.frame), self._policy(), self.now, stopped=stopped)
             self._check_edges(units[:-1])
             specs, values = self._lowered(units)
             self.ledger.tail(key, specs, output, values)
         else:
+            self._report([])
             self.values[key] = pickle.dumps(unit_result(frames[0], value))
         self.ledger.done(key)
 
@@ -341,6 +360,8 @@ class Model:
         self.now = max(self.now, time.perf_counter()) + self.random.choice([0.001, 1.0])
         if not self.eager:
             self._maybe(keep=False)
+        if self.random.random() < 0.2:
+            self._report(stack(self.execution.frame))
         if self.random.random() < self.stops:
             self.execution.check = has_more
         if self.random.random() < self.deaths:
@@ -361,13 +382,15 @@ class Model:
         units = take(self.key, frames, self._policy(), self.now, keep=keep)
         if not units:
             return
+        self._report(stack(self.execution.frame))
         pools = [frame.scope.pool for frame in frames if frame.outstanding and frame.scope.pool is not None]
         specs, values = self._lowered(units)
         accepted = self.ledger.spill(self.key, specs, pools, values)
         frame, slot = self.execution.current
         under_way = slot >= 0 and frame is frames[-1] and frame.values[slot] is MISSING
         if accepted and not self.eager and not self.references and self.random.random() < 0.8:
-            self.payloads[self.key] = self._dump(tuple(one.resumed(under_way and one is frames[-1]) for one in frames))
+            lower = [one.resumed(False, upper.slot) for one, upper in itertools.pairwise(frames)]
+            self.payloads[self.key] = self._dump((*lower, frames[-1].resumed(under_way)))
 
     # ------------------------------------------------------------ travelling
 

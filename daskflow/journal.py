@@ -1,0 +1,200 @@
+"""Journals: what a unit tells of the child runs that it executes. Pure: frames in, reports out.
+
+A child run is too small a thing to have a message, or an object anywhere, of its own. While a unit executes, each child run that
+ends leaves three numbers; when something is said to the scheduler anyhow, or a while has passed, those become a **report**:
+opaque bytes, which the scheduler only keeps. Whoever asks for the child runs folds the reports (:mod:`daskflow.children`).
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from daskflow.entity import LAUNCH_PLAN
+from daskflow.frames import Frame, GraphFrame, MapFrame, Part
+from daskflow.graph import Graph
+
+
+class Told(NamedTuple):
+    """What is told of the calls of one launch plan in one body, or map.
+
+    Attributes
+    ----------
+    parent : str
+        The run that they are child runs of.
+    address : str
+        The address of the body, or map.
+    digest : bytes
+        Stands for that address in ids.
+    plan : str
+        The name of the launch plan.
+    limit : int or None
+        The limit of each.
+    total : int
+        How many there are; 0 where whoever tells does not know.
+    labels
+        Their names in addresses: a dict by slot; or the names of all nodes of the body, not numbered yet, with the first one's
+        slot; ``None`` for a map's items, whose names are their indices.
+    places, starts, ends
+        For each what tells it from the others, which is its slot or index; when it began, and when it ended, -1 while it is executing.
+    """
+
+    parent: str
+    address: str
+    digest: bytes
+    plan: str
+    limit: int | None
+    total: int
+    labels: dict[int, str] | tuple[int, list[str]] | None
+    places: Sequence[int]
+    starts: Sequence[float]
+    ends: Sequence[float]
+
+
+class Report(NamedTuple):
+    """What a unit tells.
+
+    Attributes
+    ----------
+    epoch : float
+        What to add to its times, to get seconds since the epoch.
+    told : list of Told
+        Child runs.
+    ended : list of (str, float)
+        The ids of child runs of which another unit told that they were executing, and when they ended.
+    """
+
+    epoch: float
+    told: list[Told]
+    ended: list[tuple[str, float]]
+
+
+def read(report: bytes) -> Report:
+    """Return what a report says."""
+    epoch, told, ended = pickle.loads(report)
+    return Report(epoch, [Told(*one) for one in told], ended)
+
+
+class _Calls:
+    """The calls of one launch plan in one body, as far as there is news of them."""
+
+    __slots__ = ("ends", "slots", "starts")
+
+    def __init__(self) -> None:
+        # Arrays, since objects that stay would have the garbage collector look at all that a unit holds, again and again.
+        self.slots = array("q")
+        self.starts = array("d")
+        self.ends = array("d")
+
+
+def _told(frame: Frame, plan: Any, calls: _Calls) -> tuple[Any, ...]:
+    """Return calls as a :class:`Told`, but as a plain tuple."""
+    scope, slots = frame.scope, calls.slots
+    labels: Any = None
+    if isinstance(frame, MapFrame):
+        total = 0 if frame.exports else len(frame.values)
+        slots = array("q", (slot + frame.offset for slot in slots)) if frame.offset else slots
+    else:
+        assert isinstance(frame, GraphFrame)
+        graph = frame.graph
+        total = graph.calls(LAUNCH_PLAN).get(plan, 0) if isinstance(graph, Graph) else 0
+        labels = _labels(graph, slots)
+    limit = plan.max_parallelism if plan.max_parallelism is not None else plan.workflow.max_parallelism
+    return (scope.run_id, scope.address, scope.digest, plan.name, limit, total, labels, slots, calls.starts, calls.ends)
+
+
+def _labels(graph: Graph | Part, slots: Sequence[int]) -> dict[int, str] | tuple[int, list[str]]:
+    if isinstance(graph, Graph) and len(graph.nodes) <= _FEW * len(slots):
+        # Numbering names is for whoever reads them.
+        return graph.n_inputs, graph.names()
+    return {slot: graph.label(slot) for slot in slots}
+
+
+#: All nodes' names are told where there are at most so many for each child run told of.
+_FEW = 4
+
+
+class Journal:
+    """What one unit has to tell.
+
+    Parameters
+    ----------
+    epoch : float, optional
+        What to add to the clock that frames are timed with, to get seconds since the epoch.
+    """
+
+    def __init__(self, epoch: float | None = None) -> None:
+        self._epoch = time.time() - time.perf_counter() if epoch is None else epoch
+        self._told: list[tuple[Any, ...]] = []
+        self._parent: Frame | None = None
+        self._calls: dict[Any, _Calls] = {}
+        self._ended: list[tuple[str, float]] = []
+        self._marks: set[tuple[bytes, int]] = set()
+
+    def ended(self, frame: GraphFrame) -> None:
+        """Note that a child run has its result."""
+        parent, now = frame.parent, time.perf_counter()
+        if parent is None:
+            self._ended.append((frame.scope.run_id, now))
+            return
+        if parent is not self._parent:
+            self._leave()
+            self._parent = parent
+        calls = self._calls.get(frame.entity)
+        if calls is None:
+            calls = self._calls[frame.entity] = _Calls()
+        calls.slots.append(frame.slot)
+        calls.starts.append(frame.started)
+        calls.ends.append(now)
+
+    def _leave(self) -> None:
+        """Make news of the body that calls were noted of, and let go of it."""
+        if self._parent is not None:
+            self._told += [_told(self._parent, plan, calls) for plan, calls in self._calls.items()]
+            self._parent, self._calls = None, {}
+
+    def report(self, frames: Sequence[Frame] = ()) -> bytes | None:
+        """Return what is new since the last report, with the child runs among these frames, a stack, as executing."""
+        self._leave()
+        told, self._told = self._told, []
+        ended, self._ended = self._ended, []
+        for frame in frames:
+            told.extend(self._announced(frame))
+            told.extend(self._open(frame))
+        return pickle.dumps((self._epoch, told, ended), protocol=5) if told or ended else None
+
+    def _is_new(self, frame: Frame, slot: int) -> bool:
+        mark = (frame.scope.digest, slot)
+        if mark in self._marks:
+            return False
+        self._marks.add(mark)
+        return True
+
+    def _open(self, frame: Frame) -> Iterator[tuple[Any, ...]]:
+        """Yield a child run that is executing, unless that was told."""
+        parent = frame.parent
+        is_run = frame.entity is not None and frame.entity.kind == LAUNCH_PLAN
+        if is_run and parent is not None and frame.started and self._is_new(parent, frame.slot):
+            calls = _Calls()
+            calls.slots.append(frame.slot)
+            calls.starts.append(frame.started)
+            calls.ends.append(-1.0)
+            yield _told(parent, frame.entity, calls)
+
+    def _announced(self, frame: Frame) -> Iterator[tuple[Any, ...]]:
+        """Yield how many child runs there will be of each launch plan that the frame calls, unless that was told."""
+        plans = _plans(frame)
+        if plans and self._is_new(frame, -1):
+            for plan in plans:
+                yield _told(frame, plan, _Calls())
+
+
+def _plans(frame: Frame) -> Iterable[Any]:
+    """Return the launch plans that a frame calls, where the frame is the whole of its body."""
+    if isinstance(frame, MapFrame):
+        target = frame.entity.target  # type: ignore[union-attr]
+        return [target] if target.kind == LAUNCH_PLAN and not frame.exports else []
+    return frame.graph.calls(LAUNCH_PLAN) if isinstance(frame, GraphFrame) and isinstance(frame.graph, Graph) else ()
