@@ -30,7 +30,7 @@ class Pace:
     >>> pace.began("unit")
     >>> pace.ended("unit")
     True
-    >>> pace.mean
+    >>> round(pace.mean, 2)
     0.59
     """
 
