@@ -166,6 +166,22 @@ class Admission:
         self._pools: dict[str, _Node] = {}
         self._units: dict[str, _Unit] = {}
         self._clock = count()
+        self._changed: dict[str, bool] = {}
+
+    def take_changed(self) -> dict[str, bool]:
+        """Return the pools whose last slot was taken, or first one freed, since the last call, with whether they are full now.
+
+        That one is full is told only of those that let more than one unit run, and fewer than the capacity.
+        """
+        changed, self._changed = self._changed, {}
+        return changed
+
+    def _count(self, node: _Node, members: int, running: int) -> None:
+        was_full = node.running >= node.limit
+        node.change(members=members, running=running)
+        full = node.running >= node.limit
+        if full is not was_full and node.parent is not None:
+            self._changed[node.id] = full and 1 < node.limit < self._root.limit
 
     @property
     def capacity(self) -> int | None:
@@ -231,7 +247,7 @@ class Admission:
         chain = list(node.chain())
         for each in chain:
             new = each not in unit.slots
-            each.change(members=new, running=new)
+            self._count(each, new, new)
         unit.slots.update(dict.fromkeys(reversed(chain)))  # what it had keeps its place
 
     def release(self, key: str) -> None:
@@ -242,7 +258,7 @@ class Admission:
         if not unit.slots:
             unit.node.queue.remove(unit.rank)
         for node in unit.nodes():
-            node.change(members=-1, running=-bool(unit.slots))
+            self._count(node, -1, -bool(unit.slots))
             if not node.members:
                 self._forget(node)
 
@@ -268,7 +284,7 @@ class Admission:
         unit.slots = dict.fromkeys(reversed(list(unit.node.chain())))
         self._runs[unit.run].turn = next(self._clock)
         for node in unit.nodes():
-            node.change(running=1)
+            self._count(node, 0, 1)
 
     def _node(self, run: str, pool: Pool | None) -> _Node:
         """Return the node of *pool* (or *run*), made with those above it where they are new."""

@@ -16,7 +16,7 @@ from daskflow.dask_tasks import DaskTasks
 from daskflow.ledger import Ledger
 from daskflow.pace import Pace
 from daskflow.payload import Payload
-from daskflow.records import Adopt, Crash, Create, Ended, Free, Lift, Run, Status, Value
+from daskflow.records import Adopt, Crash, Create, Ended, Free, Lift, Status, Value
 from daskflow.register import Entry, Register
 from daskflow.versions import versions
 from daskflow.wire import read_pool, read_spec
@@ -44,6 +44,7 @@ class Coordinator:
         self.register = Register()
         self._listeners: set[str] = set()
         self._hungry = True
+        self._full: set[str] = set()
         self._scheduled = False
         self._pace = Pace()
         self._handlers: dict[str, Callable[..., Any]] = {
@@ -172,7 +173,7 @@ class Coordinator:
 
     def _on_hello(self, worker: str, **_: Any) -> None:
         self._listeners.add(worker)
-        self._tell(worker)
+        self._tell(worker, list(self._full), [])
 
     def _on_spill(
         self, worker: str, key: str, units: list[Any], values: list[Any], holds: list[Any], resume: bytes | None, report: bytes | None
@@ -376,20 +377,23 @@ class Coordinator:
             self._fault(one.key, error)
 
     def _broadcast(self) -> None:
-        """Tell workers when the cluster begins, or ceases, to have threads with nothing to do."""
-        hungry = self.ledger.admission.n_running < self.tasks.total_threads
-        if hungry != self._hungry:
-            self._hungry = hungry
-            for worker in self._listeners:
-                self._tell(worker)
+        """Tell workers when the cluster begins, or ceases, to have threads with nothing to do, and limits to be full."""
+        admission = self.ledger.admission
+        hungry = admission.n_running < self.tasks.total_threads
+        changed = {pool: full for pool, full in admission.take_changed().items() if full is not (pool in self._full)}
+        if hungry is self._hungry and not changed:
+            return
+        self._hungry = hungry
+        full = [pool for pool, is_full in changed.items() if is_full]
+        self._full.update(full)
+        self._full.difference_update(free := [pool for pool in changed if pool not in full])
+        for worker in self._listeners:
+            self._tell(worker, full, free)
 
-    def _tell(self, worker: str) -> None:
+    def _tell(self, worker: str, full: list[str], free: list[str]) -> None:
         if worker in self.scheduler.stream_comms:
-            self.scheduler.worker_send(worker, {"op": "daskflow-hungry", "hungry": self._hungry})
+            self.scheduler.worker_send(worker, {"op": "daskflow-hungry", "hungry": self._hungry, "full": full, "free": free})
 
 
 def _crash(crash: Crash) -> dict[str, Any]:
     return {"crash": f"{crash.deaths} workers died while they executed {crash.key}"}
-
-
-__all__ = ["Coordinator", "Run"]

@@ -1,7 +1,7 @@
 """Spilling: handing nodes that an execution has not started to units of their own. Pure: frames in, units out.
 
-Two things are decided here. *How much, in what pieces*: :class:`Policy`. And *along which edges*, so that nothing waits for
-what it does not need:
+How much is handed over, and in what pieces, is up to :class:`Policy`. Here it is decided *along which edges*, so that nothing
+waits for what it does not need:
 
 - What can start at once (:func:`take`) is cut into **chains** of nodes, each of which only the next one uses; several chains
   make a unit where they are known to be short.
@@ -17,66 +17,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from daskflow.admission import Pool
 from daskflow.entity import LAUNCH_PLAN
 from daskflow.frames import MISSING, External, Frame, GraphFrame, MapFrame, known
 from daskflow.graph import Node
+from daskflow.policy import Policy
 from daskflow.regions import Region, regions
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How much to spill, and in what pieces.
-
-    Attributes
-    ----------
-    budget : float
-        Seconds that a unit works alone before it hands over what it has not started; 0 makes every node a unit.
-    chunk : float
-        Seconds of work that a unit is cut to last, where it is known how long a node takes.
-    most : int
-        The most units that one frame is cut into at a time; each cuts itself again when it turns out to be long.
-    spread : int
-        The most units while nodes are long, or nothing is known of them: the threads that there are, and some more. Whatever
-        thread is idle later has a unit cut anew, so cutting finer would only cost.
-    """
-
-    budget: float = 0.02
-    chunk: float = 0.05
-    most: int = 64
-    spread: int = 64
-
-    @property
-    def eager(self) -> bool:
-        """Whether every node is a unit of its own."""
-        return self.budget == 0
-
-    def worthwhile(self, pending: int, mean: float | None) -> bool:
-        """Tell whether that many nodes, of that mean time in seconds, are worth a message."""
-        return pending > 0 and (mean is None or self.eager or pending * mean >= self.chunk)
-
-    def pieces(self, pending: int, mean: float | None) -> list[range]:
-        """Cut that many nodes into contiguous pieces.
-
-        Examples
-        --------
-        >>> Policy().pieces(10, 0.01)
-        [range(0, 5), range(5, 10)]
-        >>> len(Policy(most=4).pieces(10, None))
-        4
-        """
-        if self.eager:
-            count = pending
-        elif mean is None or mean >= self.budget:
-            count = min(pending, self.most, self.spread)
-        else:
-            count = min(self.most, pending, max(1, math.ceil(pending * mean / self.chunk)))
-        bounds = [index * pending // count for index in range(count + 1)]
-        return [range(low, high) for low, high in itertools.pairwise(bounds)]
 
 
 def mean_time(frame: Frame, now: float) -> float | None:
@@ -124,7 +73,7 @@ def root_unit(frame: GraphFrame) -> Unit:
 # ---------------------------------------------------------------- taking what can start
 
 
-def take(owner: str, frames: Sequence[Frame], policy: Policy, now: float, *, keep: bool) -> list[Unit]:
+def take(owner: str, frames: Sequence[Frame], policy: Policy, now: float, *, keep: bool, full: Container[str] = frozenset()) -> list[Unit]:
     """Take the nodes that have not been started and whose inputs are known.
 
     Parameters
@@ -139,6 +88,8 @@ def take(owner: str, frames: Sequence[Frame], policy: Policy, now: float, *, kee
         The time on the clock that the frames are timed with, in seconds.
     keep : bool
         Leave the execution something to go on with: for where it is between two nodes, and not busy with one.
+    full
+        The ids of limits that let nothing more start at the moment: what is under one stays.
     """
     units: list[Unit] = []
     for frame in reversed(frames):
@@ -147,15 +98,21 @@ def take(owner: str, frames: Sequence[Frame], policy: Policy, now: float, *, kee
             keep = False
             pending = pending[1:]
         mean = mean_time(frame, now)
-        if (policy.eager or _parallel(frame)) and policy.worthwhile(len(pending), mean):
+        if (policy.eager or _parallel(frame, full)) and policy.worthwhile(len(pending), mean):
             units.extend(_take_from(owner, frame, pending, policy, mean))
     return units
 
 
-def _parallel(frame: Frame) -> bool:
+def _parallel(frame: Frame, full: Container[str]) -> bool:
     """Tell whether another unit could execute nodes of the frame while this one does."""
     pool = frame.scope.pool
-    return pool is None or all(one.limit > 1 for one in pool.chain())
+    return pool is None or all(one.limit > 1 and one.id not in full for one in pool.chain())
+
+
+def _slots(frame: Frame) -> float:
+    """Return how many nodes of the frame may be executed at the same moment."""
+    pool = frame.scope.pool
+    return math.inf if pool is None else min(one.limit for one in pool.chain())
 
 
 def _pending(frame: Frame, policy: Policy) -> Sequence[Any]:
@@ -206,7 +163,7 @@ def _result_slots(frame: GraphFrame) -> Sequence[int]:
 
 
 def _take_from(owner: str, frame: Frame, pending: Sequence[Any], policy: Policy, mean: float | None) -> list[Unit]:
-    pieces = [pending[piece.start : piece.stop] for piece in policy.pieces(len(pending), mean)]
+    pieces = [pending[piece.start : piece.stop] for piece in policy.pieces(len(pending), mean, _slots(frame))]
     if isinstance(frame, MapFrame):
         frame.end = pending[0]
         return [_items_unit(owner, frame, piece[0], piece[-1] + 1) for piece in pieces]

@@ -22,9 +22,10 @@ from daskflow.frames import MISSING, Frame
 from daskflow.journal import Journal
 from daskflow.outcome import Failure
 from daskflow.payload import Payload
+from daskflow.policy import Policy
 from daskflow.references import Kept, References, Scale, computed
 from daskflow.result import Result
-from daskflow.spilling import Policy, Unit, tail, take
+from daskflow.spilling import Unit, tail, take
 from daskflow.stacks import arrive, is_run, link, stack, unit_result
 from daskflow.versions import mismatch
 from daskflow.wire import pool_chain, spec
@@ -48,16 +49,20 @@ class Link:
     ----------
     hungry : bool
         Whether the cluster has threads with nothing to do.
+    full : set of str
+        The limits that let nothing more start.
     """
 
     def __init__(self, worker: Worker) -> None:
         self._worker = weakref.ref(worker)
         self.hungry = True
+        self.full: set[str] = set()
         worker.stream_handlers["daskflow-hungry"] = self._on_hungry
         self.send({"op": "daskflow-hello"})
 
-    def _on_hungry(self, hungry: bool, **_: Any) -> None:
+    def _on_hungry(self, hungry: bool, full: list[str], free: list[str], **_: Any) -> None:
         self.hungry = hungry
+        self.full = (self.full | set(full)) - set(free)
 
     def send(self, message: dict[str, Any], data: dict[str, Result] | None = None) -> None:
         """Send a message; it arrives before word that the task that sends it has ended.
@@ -270,7 +275,7 @@ class Running:
         self.look_at = ended + 10 * (ended - began)
 
     def _spill(self, execution: Execution, frames: Sequence[Frame], now: float, keep: bool) -> None:
-        units = take(self.key, frames, self.policy, now, keep=keep)
+        units = take(self.key, frames, self.policy, now, keep=keep, full=self.link.full)
         if units:
             frame, slot = execution.current
             under_way = slot >= 0 and frame is frames[-1] and frame.values[slot] is MISSING

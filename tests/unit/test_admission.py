@@ -125,6 +125,29 @@ def test_capacity(admission: Admission) -> None:
     assert 1 == len(admission.admit())
 
 
+def test_full_pools_are_told(admission: Admission) -> None:
+    """A pool that fills is told of, and one that has a slot free again; not those of one slot, or of no fewer than the capacity."""
+    admission.capacity = 4
+    for limit in (1, 2, 3, 4):
+        for index in range(limit):
+            admission.enqueue(f"{limit}.{index}", run="run", pool=Pool(f"of {limit}", limit), priority=(limit,))
+    admission.admit()
+
+    assert {"of 1": False, "of 2": True} == admission.take_changed()
+
+    admission.release("2.0")
+    admission.admit()
+
+    assert {"of 2": False} == admission.take_changed()
+
+    admission.release("2.1")
+    admission.release("1.0")
+    admission.admit()
+
+    assert {"of 1": False, "of 3": True} == admission.take_changed()
+    assert {} == admission.take_changed()
+
+
 def test_capacity_is_not_negative(admission: Admission) -> None:
     """A capacity of 0 admits nothing; a negative one is refused."""
     admission.capacity = 0
@@ -549,6 +572,8 @@ class Model(RuleBasedStateMachine):
         self.held: dict[str, tuple[str, set[str]]] = {}  # running key: run, pools
         self.turns: list[str] = []  # the runs, the next one first
         self.n_keys = 0
+        self.full: set[str] = set()
+        self.resized = False
 
     @initialize(tree=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 5)), min_size=1, max_size=8))
     def make_pools(self, tree: list[tuple[int, int]]) -> None:
@@ -617,6 +642,7 @@ class Model(RuleBasedStateMachine):
     @rule(capacity=st.none() | st.integers(0, 6))
     def set_capacity(self, capacity: int | None) -> None:
         self.admission.capacity = self.capacity = capacity
+        self.resized = True
 
     @rule(index=st.integers(0, 9))
     def conflict(self, index: int) -> None:
@@ -659,6 +685,12 @@ class Model(RuleBasedStateMachine):
         self.admission.validate()
         assert (len(self.waiting), len(self.held)) == (self.admission.n_waiting, self.admission.n_running)
         assert self.admission.is_empty() == (not self.waiting and not self.held)
+        for pool_id, full in self.admission.take_changed().items():
+            (self.full.add if full else self.full.discard)(pool_id)
+        really = {pool_id for pool_id, limit in getattr(self, "limits", {}).items() if self.used(pool_id) >= limit}
+        assert self.full <= really, "told to be full, and it is not"
+        if self.capacity is None and not self.resized:
+            assert self.full == {pool_id for pool_id in really if self.limits[pool_id] > 1}
         for _, pool in getattr(self, "pools", ()):
             assert self.used(pool.id) == self.admission.running(pool.id)
             free = min(self.limits[link.id] - self.used(link.id) for link in pool.chain())

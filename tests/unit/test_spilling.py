@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from daskflow.execute import Execution
 from daskflow.frames import GraphFrame
+from daskflow.policy import Policy
 from daskflow.scope import Scope
-from daskflow.spilling import Policy, Unit, take
+from daskflow.spilling import Unit, take
 from daskflow.stacks import root_frame, stack
 from tests.unit import unit_model
 from tests.unit.unit_model import BUILDERS, Model, expand, worth
@@ -192,6 +193,15 @@ def test_nothing_is_taken_where_one_at_a_time_may_run() -> None:
     assert take("owner", frames, Policy(), 0.0, keep=False) == []
 
 
+def test_nothing_is_taken_from_under_a_full_limit() -> None:
+    """What is under a limit that lets nothing more start stays; what is not is taken, in as many pieces as the limit has slots."""
+    frames = started(unit_model.fl.map_task(unit_model.plus), {"a": list(range(100)), "b": [0] * 100}, 1)
+    for frame in frames:
+        frame.scope = Scope.of_run("run", 3)
+    assert take("owner", frames, Policy(), 0.0, keep=False, full={"run"}) == []
+    assert sizes(take("owner", frames, Policy(), 0.0, keep=False, full={"another"})) == [33, 33, 33]
+
+
 @given(st.integers(1, 10_000), st.one_of(st.none(), st.floats(1e-6, 10)), st.integers(1, 100))
 def test_pieces(pending: int, mean: float | None, most: int) -> None:
     """Pieces are contiguous, whole, never empty, and never more than the policy says."""
@@ -199,6 +209,7 @@ def test_pieces(pending: int, mean: float | None, most: int) -> None:
     assert [index for piece in pieces for index in piece] == list(range(pending))
     assert all(pieces)
     assert len(pieces) <= most
+    assert len(pieces[-1]) == min(map(len, pieces))
 
 
 def test_keys_are_the_same_for_the_same_cut() -> None:

@@ -22,11 +22,12 @@ from daskflow.execute import STUCK, Execution, has_more
 from daskflow.frames import MISSING, External, GraphFrame
 from daskflow.journal import Journal
 from daskflow.ledger import Ledger
+from daskflow.policy import Policy
 from daskflow.records import Adopt, Create, Free, Lift, Spec, Status, Value
 from daskflow.references import Kept, References, Scale, computed
 from daskflow.references import inputs as inputs_of
 from daskflow.scope import Scope
-from daskflow.spilling import Policy, Unit, root_unit, tail, take
+from daskflow.spilling import Unit, root_unit, tail, take
 from daskflow.stacks import arrive, link, root_frame, stack, unit_result
 
 
