@@ -3,7 +3,8 @@
 A frame knows the nodes that are left to do and the values so far. Nothing of it lives on Python's stack, so
 depth costs memory only, and somebody else may take away what has not been started.
 
-A value that another unit makes is an :class:`External` until it has come; a node that needs one waits.
+A value that another unit makes is an :class:`External` until it has come; a node that needs one waits. A map's results are
+too many for an object each: ranges of them are :class:`Away`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,15 @@ from daskflow.scope import Scope
 class External(NamedTuple):
     """A value that the unit `key` gives, as one item of its result."""
 
+    key: str
+    item: int
+
+
+class Away(NamedTuple):
+    """The results of a map's items from `start` to before `stop`, which the unit `key` gives, as items of its result from `item` on."""
+
+    start: int
+    stop: int
     key: str
     item: int
 
@@ -254,9 +264,11 @@ class MapFrame(Frame):
         The items from `cursor` to before `end` have not been started; both count from the first item here.
     exports : bool
         Whether it is a range of the items, whose results are given as a tuple, and not the whole map.
+    away : list of Away
+        The results that other units give; they are missing among the values.
     """
 
-    __slots__ = ("cursor", "end", "exports", "lists", "offset", "shared")
+    __slots__ = ("away", "cursor", "end", "exports", "lists", "offset", "shared")
 
     def __init__(
         self,
@@ -276,6 +288,7 @@ class MapFrame(Frame):
         self.offset = offset
         self.cursor = 0
         self.end = length
+        self.away: list[Away] = []
 
     def label(self, slot: int) -> str:
         return f"[{self.place(slot)}]"
@@ -302,13 +315,13 @@ class MapFrame(Frame):
         assert self.entity is not None
         copy = MapFrame(self.entity, None, self.slot, 0, {}, self.shared, self.offset, self.exports)
         copy.values, copy.outstanding, copy.scope = self.values, self.outstanding, self.scope
-        copy.cursor, copy.end = self.cursor - current, self.end
+        copy.cursor, copy.end, copy.away = self.cursor - current, self.end, self.away
         left = range(copy.cursor, copy.end)
         copy.lists = {name: {item: items[item] for item in left} for name, items in self.lists.items()}
         return copy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        rest = (self.offset, self.cursor, self.end, self.exports, self.scope, tuple(self.outstanding))
+        rest = (self.offset, self.cursor, self.end, self.exports, self.scope, tuple(self.outstanding), [tuple(one) for one in self.away])
         return _map_frame, (self.entity, self.slot, _packed(self.values), self.lists, self.shared, *rest)
 
 
@@ -335,7 +348,7 @@ def _graph_frame(
 def _map_frame(
     entity: Any,
     slot: int,
-    values: list[tuple[Any, int]],
+    values: tuple[list[Any], int],
     lists: dict[str, Any],
     shared: dict[str, Any],
     offset: int,
@@ -344,32 +357,20 @@ def _map_frame(
     exports: bool,
     scope: Scope,
     outstanding: Sequence[str],
+    away: Sequence[tuple[int, int, str, int]],
 ) -> MapFrame:
     frame = MapFrame(entity, None, slot, 0, lists, shared, offset, exports)
-    frame.values = _unpacked(values)
+    there, missing = values
+    frame.values = [*there, *[MISSING] * missing]
     frame.cursor, frame.end, frame.scope = cursor, end, scope
+    frame.away = [Away(*one) for one in away]
     frame.outstanding = dict.fromkeys(outstanding)
     return frame
 
 
-def _packed(values: list[Any]) -> list[tuple[Any, int]]:
-    """Write a map's values with each run of a unit's results, in order, as one entry."""
-    packed: list[tuple[Any, int]] = []
-    for value in values:
-        last, count = packed[-1] if packed else (None, 0)
-        follows = type(value) is External and type(last) is External and (value.key, value.item) == (last.key, last.item + count)
-        if follows or (value is MISSING and last is MISSING):
-            packed[-1] = (last, count + 1)
-        else:
-            packed.append((value, 1))
-    return packed
-
-
-def _unpacked(packed: list[tuple[Any, int]]) -> list[Any]:
-    values: list[Any] = []
-    for value, count in packed:
-        if type(value) is External:
-            values.extend(External(value.key, value.item + step) for step in range(count))
-        else:
-            values.extend([value] * count)
-    return values
+def _packed(values: list[Any]) -> tuple[list[Any], int]:
+    """Write a map's values without those missing at their end, which are only counted."""
+    stop = len(values)
+    while stop and values[stop - 1] is MISSING:
+        stop -= 1
+    return values[:stop], len(values) - stop

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any, NamedTuple
 
 from daskflow.execute import Execution
-from daskflow.frames import MISSING, External, Frame, GraphFrame, MapFrame, Part, known
+from daskflow.frames import MISSING, Away, External, Frame, GraphFrame, MapFrame, Part, known
 from daskflow.graph import Node
 from daskflow.spilling import Unit, unit_key
 from daskflow.stacks import stack
@@ -232,9 +232,9 @@ class _Lowering:
         digest = frame.scope.digest
         shared = {name: self._refer(value, (digest, SHARED, name)) or value for name, value in frame.shared.items()}
         lists = {name: self._items(frame, name, items) for name, items in frame.lists.items()}
-        values = self._slots(frame)
+        values, away = self._slots(frame)
         same = [
-            values is frame.values,
+            not away,
             *(shared[name] is frame.shared[name] for name in shared),
             *(lists[name] is frame.lists[name] for name in lists),
         ]
@@ -242,7 +242,7 @@ class _Lowering:
             return frame
         copy = MapFrame(frame.entity, None, frame.slot, 0, lists, shared, frame.offset, frame.exports)  # type: ignore[arg-type]
         copy.values, copy.cursor, copy.end = values, frame.cursor, frame.end
-        copy.scope, copy.outstanding = frame.scope, frame.outstanding
+        copy.scope, copy.outstanding, copy.away = frame.scope, frame.outstanding, [*frame.away, *away]
         return copy
 
     def _items(self, frame: MapFrame, name: str, items: Any) -> Any:
@@ -254,19 +254,16 @@ class _Lowering:
         place = (frame.scope.digest, ITEMS, name, frame.offset, frame.offset + len(items))
         return self._keep(place, (items,))
 
-    def _slots(self, frame: MapFrame) -> Any:
+    def _slots(self, frame: MapFrame) -> tuple[list[Any], list[Away]]:
         """Return a map's results; runs of those that are here become references, if they are large together."""
         if self.references.scale.all(frame.values) < self.references.most:
-            return frame.values
-        here = [index for index, value in enumerate(frame.values) if known(value)]
-        if not here or self.references.scale.all([frame.values[index] for index in here]) < self.references.most:
-            return frame.values
-        values = list(frame.values)
-        for start, stop in _runs(here):
+            return frame.values, []
+        values, away = list(frame.values), []
+        for start, stop in _runs([index for index, value in enumerate(values) if value is not MISSING]):
             place = (frame.scope.digest, SLOTS, start + frame.offset, stop + frame.offset)
-            first = self._keep(place, tuple(values[start:stop]))
-            values[start:stop] = [External(first.key, item) for item in range(stop - start)]
-        return values
+            away.append(Away(start, stop, self._keep(place, tuple(values[start:stop])).key, 0))
+            values[start:stop] = [MISSING] * (stop - start)
+        return values, away
 
     def _refer(self, value: Any, place: Place) -> External | None:
         """Return the reference that a value is to be replaced with, if it is."""

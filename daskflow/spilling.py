@@ -15,14 +15,13 @@ The output of the lowest frame becomes the execution's own result.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 from collections.abc import Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from daskflow.admission import Pool
 from daskflow.entity import LAUNCH_PLAN
-from daskflow.frames import MISSING, External, Frame, GraphFrame, MapFrame, known
+from daskflow.frames import MISSING, Away, External, Frame, GraphFrame, MapFrame, known
 from daskflow.graph import Node
 from daskflow.policy import Policy
 from daskflow.regions import Region, regions
@@ -196,7 +195,10 @@ def _chains_unit(owner: str, frame: GraphFrame, nodes: list[Node], uses: dict[in
 
 def _hand_over(frame: Frame, key: str, slots: Iterable[int]) -> None:
     for index, slot in enumerate(slots):
-        frame.values[slot] = External(key, index)
+        if isinstance(frame, MapFrame):
+            frame.away.append(Away(slot, slot + 1, key, index))
+        else:
+            frame.values[slot] = External(key, index)
     frame.outstanding[key] = None
 
 
@@ -205,7 +207,7 @@ def _items_unit(owner: str, frame: MapFrame, start: int, stop: int) -> Unit:
     key = unit_key(owner, target.short_name, "i", frame.scope.digest, start + frame.offset, stop + frame.offset)
     pool = frame.scope.entry_pool if target.kind == LAUNCH_PLAN else frame.scope.pool
     unit = Unit(key, (frame.part(start, stop),), (), pool, frame.scope.depth + 1)
-    frame.values[start:stop] = map(External, itertools.repeat(key, stop - start), itertools.count())
+    frame.away.append(Away(start, stop, key, 0))
     frame.outstanding[key] = None
     return unit
 

@@ -42,21 +42,36 @@ def link(frames: Sequence[Frame]) -> None:
 
 
 def arrive(frames: Sequence[Frame], results: Mapping[str, tuple[Any, ...]]) -> None:
-    """Put the results of units, by their keys, in the place of externals; what has not arrived is outstanding."""
+    """Put the results of units, by their keys, where they are awaited; what has not arrived is outstanding."""
     for frame in frames:
-        slots = frame.values.items() if isinstance(frame.values, dict) else enumerate(frame.values)
-        for slot, value in list(slots):
-            if type(value) is not External:
-                continue
-            if value.key in results:
-                frame.values[slot] = results[value.key][value.item]
-            else:
-                frame.outstanding[value.key] = None
+        if isinstance(frame, MapFrame):
+            _arrive_in_map(frame, results)
+        else:
+            _arrive_in_graph(frame, results)
         for key in results:
             frame.outstanding.pop(key, None)
-        if isinstance(frame, MapFrame):
-            frame.lists = {name: _arrived(items, results) for name, items in frame.lists.items()}
-            frame.shared = {name: _arrived(value, results) for name, value in frame.shared.items()}
+
+
+def _arrive_in_graph(frame: Frame, results: Mapping[str, tuple[Any, ...]]) -> None:
+    slots = frame.values.items() if isinstance(frame.values, dict) else enumerate(frame.values)
+    for slot, value in list(slots):
+        if type(value) is not External:
+            continue
+        if value.key in results:
+            frame.values[slot] = results[value.key][value.item]
+        else:
+            frame.outstanding[value.key] = None
+
+
+def _arrive_in_map(frame: MapFrame, results: Mapping[str, tuple[Any, ...]]) -> None:
+    for start, stop, key, item in frame.away:
+        if key in results:
+            frame.values[start:stop] = results[key][item : item + stop - start]
+        else:
+            frame.outstanding[key] = None
+    frame.away = [one for one in frame.away if one.key not in results]
+    frame.lists = {name: _arrived(items, results) for name, items in frame.lists.items()}
+    frame.shared = {name: _arrived(value, results) for name, value in frame.shared.items()}
 
 
 def _arrived(value: Any, results: Mapping[str, tuple[Any, ...]]) -> Any:
