@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import time
+from collections.abc import Callable
 from typing import Any
 
 import dask
 import numpy as np
-from common import Workload, main
+from common import Way, Workload, main
 from distributed import Client
 
 import daskflow as fl
 
-MEGABYTES, READERS, LENGTH = 100, 16, 5
+MEGABYTES, READERS, LENGTH, SLOW = 100, 16, 5, 0.2
 
 
 def ones(megabytes: int) -> np.ndarray:
@@ -21,6 +23,11 @@ def ones(megabytes: int) -> np.ndarray:
 
 def part(array: np.ndarray, index: int) -> float:
     return float(array[index::READERS].sum())
+
+
+def part_slowly(array: np.ndarray, index: int) -> float:
+    time.sleep(SLOW)
+    return part(array, index)
 
 
 def doubled(array: np.ndarray) -> np.ndarray:
@@ -42,6 +49,11 @@ def read(array: np.ndarray, index: int) -> float:
 
 
 @fl.task
+def read_slowly(array: np.ndarray, index: int) -> float:
+    return part_slowly(array, index)
+
+
+@fl.task
 def double(array: np.ndarray) -> np.ndarray:
     return doubled(array)
 
@@ -57,6 +69,11 @@ def shared(megabytes: int, indices: list[int]) -> list[float]:
 
 
 @fl.workflow
+def shared_slowly(megabytes: int, indices: list[int]) -> list[float]:
+    return fl.map_task(functools.partial(read_slowly, array=make(megabytes=megabytes)))(index=indices)
+
+
+@fl.workflow
 def passed(megabytes: int) -> float:
     array = make(megabytes=megabytes)
     for _ in range(LENGTH):
@@ -64,10 +81,14 @@ def passed(megabytes: int) -> float:
     return peak(array=array)
 
 
-def shared_delayed(client: Client) -> Any:
-    """Return the sums by ``dask.delayed``."""
-    array = dask.delayed(ones, pure=False)(MEGABYTES)
-    return list(client.gather(client.compute([dask.delayed(part, pure=False)(array, index) for index in range(READERS)])))
+def by_delayed(read: Callable[..., float]) -> Way:
+    """Return the way by ``dask.delayed`` to have an array read."""
+
+    def way(client: Client) -> Any:
+        array = dask.delayed(ones, pure=False)(MEGABYTES)
+        return list(client.gather(client.compute([dask.delayed(read, pure=False)(array, index) for index in range(READERS)])))
+
+    return way
 
 
 def passed_delayed(client: Client) -> Any:
@@ -78,11 +99,17 @@ def passed_delayed(client: Client) -> Any:
     return client.compute(dask.delayed(largest, pure=False)(array)).result()
 
 
+def by_daskflow(entity: Any) -> Way:
+    """Return the way by daskflow to have an array read."""
+    return lambda client: fl.run(entity, megabytes=MEGABYTES, indices=list(range(READERS)), client=client).result()
+
+
 WORKLOADS = [
+    Workload(f"{READERS} readers of an array of {MEGABYTES} MiB", by_daskflow(shared), {"dask.delayed": by_delayed(part)}),
     Workload(
-        f"{READERS} readers of an array of {MEGABYTES} MiB",
-        lambda client: fl.run(shared, megabytes=MEGABYTES, indices=list(range(READERS)), client=client).result(),
-        {"dask.delayed": shared_delayed},
+        f"{READERS} readers of an array of {MEGABYTES} MiB, {SLOW} s each",
+        by_daskflow(shared_slowly),
+        {"dask.delayed": by_delayed(part_slowly)},
     ),
     Workload(
         f"an array of {MEGABYTES} MiB doubled {LENGTH} times",

@@ -28,6 +28,36 @@ Way = Callable[[Client], Any]
 
 
 @dataclass
+class Fit:
+    """A way that would take too long: timed once at some sizes, and told by the line through them.
+
+    Attributes
+    ----------
+    way
+        Gives the way for a size.
+    sizes
+        Where it is timed.
+    at
+        The size that is asked for.
+    """
+
+    way: Callable[[int], Way]
+    sizes: tuple[int, ...]
+    at: int
+
+    def row(self, client: Client, name: str) -> tuple[str, float]:
+        """Return the name, with the line, and the seconds."""
+        times = []
+        for size in self.sizes:
+            began = time.perf_counter()
+            self.way(size)(client)
+            times.append(time.perf_counter() - began)
+        slope, start = statistics.linear_regression(self.sizes, times)
+        points = ", ".join(f"{taken:.1f} s for {size}" for size, taken in zip(self.sizes, times, strict=True))
+        return f"{name}, {start:.2f} s + {slope * 1e3:.2f} ms an item ({points})", start + slope * self.at
+
+
+@dataclass
 class Workload:
     """One piece of work, and ways of doing it.
 
@@ -43,6 +73,8 @@ class Workload:
         Seconds that it would take if nothing but the work took time, where that is known.
     scale
         By name: how many times more work `ours` does than that way, whose time is multiplied by it.
+    fits
+        By name: ways that are not timed at this size.
     repeats
         How often it is timed at most.
     """
@@ -52,6 +84,7 @@ class Workload:
     others: dict[str, Way] = field(default_factory=dict)
     ideal: float | None = None
     scale: dict[str, float] = field(default_factory=dict)
+    fits: dict[str, Fit] = field(default_factory=dict)
     repeats: int = 100
 
 
@@ -82,6 +115,7 @@ def measure(client: Client, work: Workload, repeats: int) -> list[Row]:
                 raise AssertionError(f"{work.name}: {name} does not give the same result")
     own = statistics.median(times.pop("daskflow"))
     rows = [(name, statistics.median(taken) * work.scale.get(name, 1)) for name, taken in times.items()]
+    rows += [fit.row(client, name) for name, fit in work.fits.items()]
     if work.ideal is not None:
         rows.append(("ideal", work.ideal))
     return [Row(other / own, work.name, own, name, other) for name, other in rows]

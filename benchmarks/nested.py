@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import dask
-from common import Way, Workload, main
+from common import Fit, Way, Workload, main
 from distributed import Client, worker_client
 
 import daskflow as fl
 
 CHUNK = 32
-_MOST_BY_DASK = 1000  # items that raw Dask is timed with; more are extrapolated, since its cost is a cost for each task
+FITTED = (1000, 3000, 10_000)  # items that raw Dask is timed with where it would take minutes
 
 
 def plus1(a: int) -> int:
@@ -123,11 +123,11 @@ def by_chunk(n: int) -> Way:
 
 
 def _workload(name: str, entity: Any, n: int, **more: Way) -> Workload:
-    by_dask = min(n, _MOST_BY_DASK)
-    note = "" if by_dask == n else f", from {by_dask} items"
-    others = {f"static dask.delayed graph{note}": static(by_dask), f"tasks with worker_client{note}": from_tasks(by_dask)}
-    scale = {} if by_dask == n else dict.fromkeys(others, n / by_dask)
-    return Workload(f"{name}, {n} items", by_daskflow(entity, n), {**others, **more}, scale=scale)
+    by_dask = {"static dask.delayed graph": static, "tasks with worker_client": from_tasks}
+    if n > FITTED[-1]:
+        fits = {other: Fit(way, FITTED, n) for other, way in by_dask.items()}
+        return Workload(f"{name}, {n} items", by_daskflow(entity, n), more, fits=fits)
+    return Workload(f"{name}, {n} items", by_daskflow(entity, n), {**{other: way(n) for other, way in by_dask.items()}, **more})
 
 
 WORKLOADS = [

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import arrays
+import cached
 import chain
 import in_process
 import naps
@@ -17,7 +18,7 @@ import startup
 import wide_map
 from common import Row, arguments, machine, run, table, write
 
-MODULES = (in_process, nested, wide_map, chain, recursion, naps, arrays, startup)
+MODULES = (in_process, nested, wide_map, chain, recursion, naps, cached, arrays, startup)
 
 
 def main() -> None:
