@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from daskflow._version import __version__ as __version__
+from daskflow.caching import Cache as Cache
+from daskflow.caching import CachePolicy as CachePolicy
+from daskflow.caching import HashMethod as HashMethod
+from daskflow.caching import VersionParameters as VersionParameters
 from daskflow.dynamic import dynamic as dynamic
 from daskflow.execute import run_in_process as _run_in_process  # noqa: F401  (gives entities their in-process engine)
 from daskflow.launchplan import LaunchPlan as LaunchPlan
@@ -14,15 +18,23 @@ from daskflow.task import task as task
 from daskflow.workflow import workflow as workflow
 
 if TYPE_CHECKING:
+    from daskflow.children import CacheReport as CacheReport
     from daskflow.children import Children as Children
     from daskflow.children import ChildRun as ChildRun
-    from daskflow.session import Run as Run
+    from daskflow.handle import Run as Run
     from daskflow.session import run as run
     from daskflow.session import submit as submit
 
 map = map_task
 
-_ON_A_CLUSTER = {"ChildRun": "children", "Children": "children", "Run": "session", "run": "session", "submit": "session"}
+_ON_A_CLUSTER = {
+    "CacheReport": "children",
+    "ChildRun": "children",
+    "Children": "children",
+    "Run": "handle",
+    "run": "session",
+    "submit": "session",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,11 +5,13 @@ The scheduler keeps reports (:mod:`daskflow.journal`) as they come, in order, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import overload
 
+from daskflow.caching import CacheStatus
 from daskflow.graph import numbered
 from daskflow.journal import Report, Told, read
 from daskflow.records import Status
@@ -119,6 +121,8 @@ class Family:
         self._status = status
         self._ended = ended
         self._open: dict[str, tuple[_Calls, int]] = {}
+        #: What the cache did for each node that could be cached, by its address.
+        self.cached: dict[str, CacheStatus] = {}
         for report in map(read, reports):
             self._fold(report)
         self._failed = self._chain(failed)
@@ -135,6 +139,11 @@ class Family:
             calls, place = self._open[id]
             child = calls.rows[place]
             calls.tell(place, child.label, child.started, when + report.epoch)
+
+        for address, labels, slots, statuses in report.cached:
+            for slot, status in zip(slots, statuses, strict=True):
+                name = "" if slot < 0 else f"[{slot + labels}]" if isinstance(labels, int) else labels[slot]
+                self.cached[join(address, name)] = CacheStatus(status)
 
     def _calls(self, told: Told) -> _Calls:
         key = (told.digest, told.plan)
@@ -185,6 +194,41 @@ class Family:
                 if calls.id(place) == id:
                     return self.record(calls, place)
         raise KeyError(f"no child run {id} has begun")
+
+
+class CacheReport(Mapping[str, CacheStatus]):
+    """What the cache did for each node of a run that could be cached, by the node's address.
+
+    Attributes
+    ----------
+    counts : dict
+        How many there are by status.
+
+    Examples
+    --------
+    >>> CacheReport({"level1/step[0]": CacheStatus.HIT, "level1/step[1]": CacheStatus.POPULATED})
+    <cache: 1 HIT, 1 POPULATED>
+    """
+
+    def __init__(self, statuses: Mapping[str, CacheStatus]) -> None:
+        self._statuses = statuses
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many there are by status."""
+        return {status.value: count for status, count in Counter(self._statuses.values()).items()}
+
+    def __getitem__(self, address: str) -> CacheStatus:
+        return self._statuses[address]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._statuses)
+
+    def __len__(self) -> int:
+        return len(self._statuses)
+
+    def __repr__(self) -> str:
+        return f"<cache: {', '.join(f'{count} {status}' for status, count in self.counts.items()) or 'not used'}>"
 
 
 class Children(Sequence[ChildRun]):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from daskflow import __version__
+from daskflow.cli_cache import cache
 from daskflow.errors import ClusterError, DaskflowError, InputError, OptionError, SchedulerUnreachable
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ def _run_options() -> list[click.Option]:
         click.Option(["run_local", "--local"], is_flag=True, default=False, help="Run in this process."),
         click.Option(
             ["run_max_parallelism", "--max-parallelism"], type=int, metavar="N", help="How many nodes may execute at once; 0: any."
+        ),
+        click.Option(["run_no_cache", "--no-cache"], is_flag=True, default=False, help="Neither look results up nor store them."),
+        click.Option(
+            ["run_overwrite_cache", "--overwrite-cache"], is_flag=True, default=False, help="Execute what is cached, and store it anew."
         ),
         click.Option(["run_json", "--json"], is_flag=True, default=False, help="Print the result as JSON."),
     ]
@@ -137,9 +142,8 @@ def _execute(entity: Entity[..., Any], given: dict[str, Any], chosen: dict[str, 
     path = chosen["run_inputs_file"]
     from_file = _or_usage(lambda: read_inputs(path, entity.interface)) if path is not None else {}
     inputs = {**from_file, **given}
-    limit = chosen["run_max_parallelism"]
     try:
-        result = _result_here(entity, inputs, limit) if chosen["run_local"] else _result(entity, inputs, limit, chosen["run_scheduler"])
+        result = _result_here(entity, inputs, chosen) if chosen["run_local"] else _result(entity, inputs, chosen)
     except ClusterError as error:
         _fail(str(error), UNREACHABLE)
     except KeyboardInterrupt:
@@ -155,26 +159,33 @@ class _BadInput(Exception):
     """What was given does not fit, seen before anything ran."""
 
 
-def _result_here(entity: Entity[..., Any], inputs: dict[str, Any], limit: int | None) -> Any:
+def _result_here(entity: Entity[..., Any], inputs: dict[str, Any], chosen: dict[str, Any]) -> Any:
+    from daskflow import config
     from daskflow.execute import run_in_process
     from daskflow.options import check_limit
 
     try:
         bound = entity.interface.check_inputs(entity.interface.bind((), inputs))
-        check_limit(limit, "max_parallelism", f"the run of {entity.name}", zero=True)
+        check_limit(chosen["run_max_parallelism"], "max_parallelism", f"the run of {entity.name}", zero=True)
         entity.prepare()
     except DaskflowError as error:
         raise _BadInput(str(error)) from error
-    return run_in_process(entity, bound)
+    return run_in_process(entity, bound, lambda: config.cache_settings(_cache(chosen), chosen["run_overwrite_cache"]))
 
 
-def _result(entity: Entity[..., Any], inputs: dict[str, Any], limit: int | None, address: str | None) -> Any:
+def _cache(chosen: dict[str, Any]) -> bool | None:
+    return False if chosen["run_no_cache"] else None
+
+
+def _result(entity: Entity[..., Any], inputs: dict[str, Any], chosen: dict[str, Any]) -> Any:
     from daskflow.session import submit
 
+    address, limit = chosen["run_scheduler"], chosen["run_max_parallelism"]
+    words = {"max_parallelism": limit, "cache": _cache(chosen), "overwrite_cache": chosen["run_overwrite_cache"]}
     client = _connected(address) if address is not None else None
     try:
         try:
-            run = submit(entity, inputs, client=client, max_parallelism=limit)
+            run = submit(entity, inputs, client=client, **words)
         except ClusterError:
             raise
         except DaskflowError as error:
@@ -243,6 +254,9 @@ def _fail_with(error: BaseException, what: str) -> NoReturn:
     shown = code if len(code) <= room else ["  ...", *code[1 - room :]]
     click.echo("\n".join([f"daskflow: {what}", first[:2000], *shown, *(f"  {note}" for note in notes)]), err=True)
     sys.exit(FAILED)
+
+
+daskflow.add_command(cache)
 
 
 def main() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from daskflow.caching import CacheSettings
 from daskflow.errors import OptionError
 from daskflow.options import DEFAULT_MAX_PARALLELISM, check_limit
 
@@ -38,6 +40,29 @@ def _bytes(value: Any, key: str) -> int:
     return size
 
 
+def _flag(value: Any, key: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    flag = value if isinstance(value, bool) else words.get(str(value).lower())
+    if flag is None:
+        raise OptionError(f"configuration key daskflow.{key} must be true or false; got {value!r}")
+    return flag
+
+
+def _age(value: Any, key: str) -> float | None:
+    return None if value is None else _seconds(value, key)
+
+
+def _url(value: Any, key: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise OptionError(f"configuration key daskflow.{key} must be a directory or a URL of fsspec's; got {value!r}")
+    return os.path.expanduser(value)
+
+
+def default_cache() -> str:
+    """Return where the cache is if nothing is said."""
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "daskflow")
+
+
 #: Each key with its default and its check.
 KEYS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     # How long a unit works alone before it hands over what it has not started; 0 makes every node a Dask task.
@@ -50,6 +75,16 @@ KEYS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "unit-output-bytes": ("16MiB", _bytes),
     # The number of executing nodes that a run may have where no word of a user's says otherwise; 0 for unlimited.
     "max-parallelism": (DEFAULT_MAX_PARALLELISM, _limit),
+    # Whether what is cached is looked up and stored.
+    "cache.enabled": (True, _flag),
+    # Where: a directory, or a URL of fsspec's.
+    "cache.url": (default_cache, _url),
+    # How much of it a process keeps in memory.
+    "cache.memory-bytes": ("64MiB", _bytes),
+    # What it may hold: entries that were not used for longest go first.
+    "cache.max-bytes": ("10GiB", _bytes),
+    # How long entries are kept; for ever if it is null.
+    "cache.max-age": (None, _age),
 }
 
 
@@ -63,9 +98,30 @@ def get(key: str) -> Any:
     """
     import dask.config as dask_config
 
-    section = dask_config.get("daskflow", {}) or {}
-    for name in section:
-        if name.replace("_", "-") not in KEYS:
+    for name in _names(dask_config.get("daskflow", {}) or {}):
+        if name not in KEYS:
             raise OptionError(f"Dask's configuration has no key daskflow.{name}; it has {', '.join(KEYS)}")
     default, check = KEYS[key]
-    return check(dask_config.get(f"daskflow.{key}", default), key)
+    value = dask_config.get(f"daskflow.{key}", _UNSET)
+    if value is _UNSET:
+        value = default() if callable(default) else default
+    return check(value, key)
+
+
+_UNSET = object()
+
+
+def _names(section: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for name, value in section.items():
+        full = above + name.replace("_", "-")
+        if isinstance(value, Mapping) and any(key.startswith(f"{full}.") for key in KEYS):
+            yield from _names(value, f"{full}.")
+        else:
+            yield full
+
+
+def cache_settings(enabled: bool | None = None, overwrite: bool = False) -> CacheSettings | None:
+    """Return how the cache is used, as configured; ``None`` where it is not."""
+    if not (get("cache.enabled") if enabled is None else enabled):
+        return None
+    return CacheSettings(get("cache.url"), get("cache.memory-bytes"), get("cache.max-bytes"), get("cache.max-age"), overwrite)

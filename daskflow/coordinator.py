@@ -143,6 +143,7 @@ class Coordinator:
             "running": admission.n_running,
             "waiting": admission.n_waiting,
             "pools": 0 if admission.is_empty() else 1,
+            "leases": len(self.ledger.leases),
             "shipments": len(self.register.code),
             "faults": self.faults,
         }
@@ -216,8 +217,7 @@ class Coordinator:
             self._note(key, report)
 
     def _on_result(self, worker: str, key: str, data: bytes) -> None:
-        entry = self._entry(key)
-        if entry is not None and self.tasks.is_on(key, worker):
+        if (entry := self._entry(key)) and self.tasks.is_on(key, worker):
             entry.value = (key, data)
 
     def _entry(self, key: str) -> Entry | None:
@@ -225,8 +225,7 @@ class Coordinator:
         return self.register.runs.get(unit.run.id) if unit is not None else None
 
     def _note(self, key: str, report: bytes | None) -> Entry | None:
-        entry = self._entry(key)
-        if entry is not None:
+        if entry := self._entry(key):
             entry.story.tell(report)
         return entry
 
@@ -355,14 +354,15 @@ class Coordinator:
             self.tasks.free(keys, run)
 
     def _ended(self, run: str) -> None:
-        entry, record = self.register.runs.get(run), self.ledger.runs.get(run)
-        if entry is not None:
+        if entry := self.register.runs.get(run):
+            record = self.ledger.runs.get(run)
             entry.story.end(record.status if record is not None else Status.ABORTED)
             entry.ended.set()
 
     def _create(self, one: Create) -> str:
         names = tuple(name for name, _ in one.deps)
-        payload = Payload(one.key, one.run, one.payload, names, self.register.runs[one.run].options, self.tasks.total_threads)
+        options, threads = self.register.runs[one.run].options, self.tasks.total_threads
+        payload = Payload(one.key, one.run, one.payload, names, options, threads, lease=one.lease)
         return self.tasks.create(payload, [key for _, key in one.deps], one.depth)
 
     def _adopt(self, one: Adopt) -> None:
@@ -385,8 +385,9 @@ class Coordinator:
             return
         self._hungry = hungry
         full = [pool for pool, is_full in changed.items() if is_full]
+        free = [pool for pool, is_full in changed.items() if not is_full]
         self._full.update(full)
-        self._full.difference_update(free := [pool for pool in changed if pool not in full])
+        self._full.difference_update(free)
         for worker in self._listeners:
             self._tell(worker, full, free)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, overload
 
 from daskflow import context
+from daskflow.caching import Cache
 from daskflow.entity import DYNAMIC, P, R_co
 from daskflow.graph import Builder, Graph
 from daskflow.task import Task
@@ -33,7 +34,7 @@ def dynamic(fn: Callable[P, R_co], /) -> Dynamic[P, R_co]: ...
 @overload
 def dynamic(
     *,
-    cache: bool = ...,
+    cache: bool | Cache = ...,
     cache_version: str = ...,
     cache_serialize: bool = ...,
     cache_ignore_input_vars: tuple[str, ...] = ...,

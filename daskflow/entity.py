@@ -6,6 +6,7 @@ import inspect
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from daskflow import context
+from daskflow.caching import CacheOptions
 from daskflow.errors import DefinitionError, NestingError
 from daskflow.interface import Interface
 
@@ -39,6 +40,8 @@ class Entity(Generic[P, R_co]):
     #: The digest of the shipment that brought the entity to this process, and its number there. An entity of
     #: this process' own has none, and travels whole.
     shipment: tuple[str, int] | None = None
+    #: How its results are cached, if they are; of a map those of its items.
+    cache: CacheOptions | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Run the entity; inside a workflow's or dynamic's body, record a call and return its promise."""

@@ -13,17 +13,26 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from daskflow import context
+from daskflow import config, context
+from daskflow.caching import CacheOptions, CacheSettings, CacheStatus
 from daskflow.entity import DYNAMIC, LAUNCH_PLAN, MAP, TASK, Entity
 from daskflow.errors import RunFailed
 from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame, known
 from daskflow.graph import Node, resolve
+from daskflow.leases import Lease
+from daskflow.lookahead import ahead
+from daskflow.nodecache import NodeCache
 from daskflow.outcome import annotate
 from daskflow.scope import Scope
 from daskflow.stacks import root_frame, stack
 
 if TYPE_CHECKING:
     from daskflow.journal import Journal
+
+
+class NotCached(Exception):
+    """Something must be executed."""
+
 
 #: What an execution gives when what is left of it waits for other units.
 STUCK = object()
@@ -50,7 +59,15 @@ class Execution:
     check
         Called before each node, if set; once it gives True, the execution ends there, with :data:`STUCK`.
     journal : Journal or None
-        Told of each child run that ends.
+        Told of each child run that ends, and of what the cache did.
+    cache : NodeCache or None
+        Where results of cached nodes are looked up and stored.
+    lease : str
+        The key of a node that only this execution may compute at the moment.
+    hand_over
+        Called with a node that only one may compute at a time, and the key, unless :attr:`lease` is that. Without it the thread waits.
+    only_cached : bool
+        Whether :class:`NotCached` is raised where a user's function would have to be called.
     """
 
     def __init__(self, frame: Frame, spill: Callable[[Execution], None] | None = None, *, eager: bool = False) -> None:
@@ -61,6 +78,11 @@ class Execution:
         self.cancelled: BaseException | None = None
         self.check: Callable[[Execution], bool] | None = None
         self.journal: Journal | None = None
+        self.cache: NodeCache | None = None
+        self.lease = ""
+        self.hand_over: Callable[[Execution, Frame, int, str], None] | None = None
+        self.only_cached = False
+        self._held: dict[str, Lease] = {}
         self._spill = spill
         self._eager = eager
 
@@ -86,6 +108,8 @@ class Execution:
             if self.lock is not None:
                 self.lock.release()
             state.executing = outer
+            for lease in self._held.values():
+                lease.release()
 
     def address(self) -> str:
         """Return the address of the node that is executing."""
@@ -115,14 +139,20 @@ class Execution:
                 continue
             if result is STUCK:
                 return STUCK
-            if self.journal is not None and type(frame) is GraphFrame and frame.is_child_run:
-                self.journal.ended(frame)
+            if type(frame) is GraphFrame and frame.exports is None:
+                self._ended(frame, result)
             parent = frame.parent
             if parent is None:
                 return result
             parent.values[frame.slot] = result
             parent.done += 1
             self.frame = frame = parent
+
+    def _ended(self, frame: GraphFrame, result: Any) -> None:
+        if frame.key is not None:
+            self._store(frame, -1, frame.entity, frame.key, result)
+        if self.journal is not None and frame.is_child_run:
+            self.journal.ended(frame)
 
     def _graph_frame(self, frame: GraphFrame) -> Any:
         """Execute the frame's nodes until one enters a frame of its own, or none is left."""
@@ -140,13 +170,14 @@ class Execution:
             self.current = (frame, node.slot)
             entity = node.entity
             inputs = node.inputs(values)
-            if entity.kind == TASK:
-                values[node.slot] = self._task(entity, inputs)
-                frame.done += 1
-                self._pause()
-            else:
-                self._enter(entity, inputs, frame, node.slot)
+            key = None if node.cache is None else self._look_up(frame, node.slot, entity, node.cache, inputs, node.hashes)
+            if key is _DONE:
+                continue
+            if entity.kind != TASK:
+                self._enter(entity, inputs, frame, node.slot, node.cache, key)
                 return _ENTERED
+            values[node.slot] = self._task(entity, inputs)
+            self._done(frame, node.slot, entity, key)
         if (self.check is not None and self.check(self)) or frame.outstanding:
             return STUCK
         return self._result(frame)
@@ -173,13 +204,14 @@ class Execution:
             inputs = {name: items[item] for name, items in lists}
             if shared:
                 inputs.update(shared)
-            if target.kind == TASK:
-                values[item] = self._task(target, inputs)
-                frame.done += 1
-                self._pause()
-            else:
-                self._enter(target, inputs, frame, item)
+            key = None if frame.cache is None else self._look_up(frame, item, target, frame.cache, inputs, None)
+            if key is _DONE:
+                continue
+            if target.kind != TASK:
+                self._enter(target, inputs, frame, item, frame.cache, key)
                 return _ENTERED
+            values[item] = self._task(target, inputs)
+            self._done(frame, item, target, key)
         if (self.check is not None and self.check(self)) or frame.outstanding:
             return STUCK
         return self._collected(frame)
@@ -189,11 +221,23 @@ class Execution:
             return None
         return frame.values
 
+    def _done(self, frame: Frame, slot: int, entity: Any, key: str | None) -> None:
+        if key is not None:
+            self._store(frame, slot, entity, key, frame.values[slot])
+        frame.done += 1
+        self._pause()
+
     def _task(self, entity: Any, inputs: dict[str, Any]) -> Any:
         return entity.interface.outputs.check(self._user(entity.fn, inputs), entity.name)
 
     def _user(self, function: Callable[..., Any], inputs: dict[str, Any]) -> Any:
-        """Call a user's function, with the frames open to others meanwhile."""
+        """Call a user's function."""
+        if self.only_cached:
+            raise NotCached
+        return self._apart(function, inputs)
+
+    def _apart(self, function: Callable[..., Any], inputs: dict[str, Any]) -> Any:
+        """Call a function with the frames open to others meanwhile."""
         if self.lock is None:
             return function(**inputs)
         self.lock.release()
@@ -210,19 +254,70 @@ class Execution:
             self.wants_spill = False
             self._spill(self)
 
-    def _enter(self, entity: Any, inputs: dict[str, Any], parent: Frame, slot: int) -> None:
+    def _enter(self, entity: Any, inputs: dict[str, Any], parent: Frame, slot: int, cache: CacheOptions | None, key: str | None) -> None:
         """Put the frame of a call on the stack."""
         self._pause()
         if entity.kind == MAP:
             length, lists, shared = entity.split(inputs)
-            self.frame = MapFrame(entity, parent, slot, length, lists, shared)
+            items = self.frame = MapFrame(entity, parent, slot, length, lists, shared)
+            items.cache = cache
             return
         if entity.kind == DYNAMIC:
-            graph = self._user(entity.build, {"inputs": inputs})
-            self.frame = GraphFrame(graph, [MISSING] * len(graph.nodes), entity, parent, slot)
-            return
-        graph, arguments = enter_static(entity, inputs)
-        self.frame = GraphFrame(graph, [*arguments, *([MISSING] * len(graph.nodes))], entity, parent, slot)
+            graph, arguments = self._user(entity.build, {"inputs": inputs}), list[Any]()
+        else:
+            graph, arguments = enter_static(entity, inputs)
+        entered = self.frame = GraphFrame(graph, [*arguments, *([MISSING] * len(graph.nodes))], entity, parent, slot)
+        entered.key = key
+
+    # ------------------------------------------------------------ caching
+
+    def _look_up(self, frame: Frame, slot: int, entity: Any, options: CacheOptions, inputs: dict[str, Any], hashes: Any) -> str | None:
+        """Take a node's result from the cache: :data:`_DONE` where it was there, the key where not, ``None`` without a cache."""
+        cache = self.cache
+        if cache is None or entity.kind == MAP:
+            return None
+        if not cache.enabled:
+            self._tell(frame, slot, CacheStatus.DISABLED)
+            return None
+        key = ahead(cache, frame, slot) or cache.key(entity, options, inputs, hashes)
+        skip = frame.scope.overwrite or (entity.kind == LAUNCH_PLAN and entity.overwrite_cache)
+        status, value = self._apart(cache.look, {"key": key, "skip": skip})
+        if status is not CacheStatus.HIT and options.serialize:
+            if self.hand_over is not None and key != self.lease:
+                self.hand_over(self, frame, slot, key)
+                return _DONE
+            status, value = self._wait_for(key, status, cache)
+        self._tell(frame, slot, status)
+        if status is not CacheStatus.HIT:
+            return key
+        frame.values[slot] = value
+        frame.done += 1
+        self._pause()
+        return _DONE
+
+    def _wait_for(self, key: str, status: CacheStatus, cache: NodeCache) -> tuple[CacheStatus, Any]:
+        """Get the right to compute a key, which others in other processes may have; look again, since they may have computed it."""
+        if self.only_cached:
+            return status, None
+        lease = Lease(cache.place(key))
+        self._apart(lease.acquire, {})
+        status, value = self._apart(cache.look, {"key": key, "again": True})
+        if status is CacheStatus.HIT:
+            lease.release()
+        else:
+            self._held[key] = lease
+        return status, value
+
+    def _store(self, frame: Frame, slot: int, entity: Any, key: str, value: Any) -> None:
+        assert self.cache is not None
+        status = self._apart(self.cache.put, {"key": key, "value": value, "entity": entity, "address": node_address(frame, slot)})
+        if key in self._held:
+            self._held.pop(key).release()
+        self._tell(frame, slot, status)
+
+    def _tell(self, frame: Frame, slot: int, status: CacheStatus) -> None:
+        if self.journal is not None:
+            self.journal.cached(frame, slot, status)
 
 
 def has_more(execution: Execution) -> bool:
@@ -231,6 +326,8 @@ def has_more(execution: Execution) -> bool:
 
 
 _ENTERED = object()
+#: In the place of a key: the node needs nothing more.
+_DONE = ""
 
 
 def enter_static(entity: Any, inputs: dict[str, Any]) -> tuple[Any, list[Any]]:
@@ -258,14 +355,18 @@ def node_address(frame: Frame, slot: int) -> str:
     return scope.join(frame.label(slot))
 
 
-def run_in_process(entity: Entity[..., Any], bound: dict[str, Any]) -> Any:
+def run_in_process(
+    entity: Entity[..., Any], bound: dict[str, Any], cache: Callable[[], CacheSettings | None] = config.cache_settings
+) -> Any:
     """Run an entity here and now: the same engine, with no cluster behind it."""
     inputs = entity.interface.check_inputs(bound)
     entity.prepare()
     entity, inputs = top_level(entity, inputs)
     scope = Scope.of_run("local", None)
+    execution = Execution(root_frame(entity, inputs, scope))
+    execution.cache = NodeCache(cache)
     try:
-        return Execution(root_frame(entity, inputs, scope)).run()
+        return execution.run()
     except (SystemExit, GeneratorExit) as error:
         raise RunFailed(f"{entity.name} raised {type(error).__name__}: {error}") from error
 

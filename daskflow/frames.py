@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from daskflow.caching import CacheOptions
 from daskflow.entity import LAUNCH_PLAN, MAP, WORKFLOW, Entity
 from daskflow.graph import Graph, Node
 from daskflow.scope import Scope
@@ -72,9 +73,11 @@ class Frame:
         How many nodes it has finished.
     started : float
         When it was entered, in seconds of a monotonic clock.
+    keys : dict or None
+        The cache's keys of nodes that were looked up ahead; they do not travel.
     """
 
-    __slots__ = ("_scope", "done", "entity", "outstanding", "parent", "slot", "started", "values")
+    __slots__ = ("_scope", "done", "entity", "keys", "outstanding", "parent", "slot", "started", "values")
 
     parent: Frame | None
 
@@ -86,6 +89,7 @@ class Frame:
         self.outstanding: dict[str, None] = {}
         self.done = 0
         self.started = 0.0
+        self.keys: dict[int, str] | None = None
         self._scope: Scope | None = None
 
     @property
@@ -118,7 +122,7 @@ class Frame:
         if self.entity.kind == LAUNCH_PLAN:
             plan: Any = self.entity
             own = plan.max_parallelism if plan.max_parallelism is not None else plan.workflow.max_parallelism
-            return outer.child_run(label, place, own)
+            return outer.child_run(label, place, own, plan.overwrite_cache)
         if self.entity.kind == MAP:
             mapper: Any = self.entity
             return outer.mapped(label, place, mapper.concurrency, mapper.target.kind == LAUNCH_PLAN)
@@ -188,9 +192,11 @@ class GraphFrame(Frame):
         Nodes passed over since a value that they need is made by another unit.
     exports : tuple of int, or None
         The slots whose values are the frame's result, for a part; ``None`` for the output of the graph.
+    key : str or None
+        The cache's key of the output, where it is to be stored.
     """
 
-    __slots__ = ("cursor", "exports", "graph", "todo", "waiting")
+    __slots__ = ("cursor", "exports", "graph", "key", "todo", "waiting")
 
     def __init__(
         self,
@@ -208,6 +214,7 @@ class GraphFrame(Frame):
         self.cursor = 0
         self.waiting: list[Node] = []
         self.exports = exports
+        self.key: str | None = None
 
     def label(self, slot: int) -> str:
         return self.graph.label(slot)
@@ -235,8 +242,9 @@ class GraphFrame(Frame):
         if inner is not None:
             labels[inner] = self.label(inner)
         output = (self.graph.output, self.graph.output_slots) if exports is None else ()
-        part = GraphFrame(Part(labels, *output), values, self.entity, None, self.slot, nodes, exports)
-        part.scope = self.scope
+        kind = Root if isinstance(self.graph, Root) else Part
+        part = GraphFrame(kind(labels, *output), values, self.entity, None, self.slot, nodes, exports)
+        part.scope, part.key = self.scope, self.key if exports is None else None
         return part
 
     def resumed(self, current: bool, inner: int | None = None) -> GraphFrame:
@@ -247,7 +255,7 @@ class GraphFrame(Frame):
 
     def __reduce__(self) -> tuple[Any, ...]:
         assert isinstance(self.graph, Part)
-        rest = (self.exports, self.scope, tuple(self.outstanding))
+        rest = (self.exports, self.scope, tuple(self.outstanding), self.key)
         return _graph_frame, (self.graph, self.values, self.entity, self.slot, tuple(self.todo[self.cursor :]), *rest)
 
 
@@ -266,9 +274,11 @@ class MapFrame(Frame):
         Whether it is a range of the items, whose results are given as a tuple, and not the whole map.
     away : list of Away
         The results that other units give; they are missing among the values.
+    cache : CacheOptions or None
+        How the items' results are cached, if they are.
     """
 
-    __slots__ = ("away", "cursor", "end", "exports", "lists", "offset", "shared")
+    __slots__ = ("away", "cache", "cursor", "end", "exports", "lists", "offset", "shared")
 
     def __init__(
         self,
@@ -289,6 +299,7 @@ class MapFrame(Frame):
         self.cursor = 0
         self.end = length
         self.away: list[Away] = []
+        self.cache: CacheOptions | None = None
 
     def label(self, slot: int) -> str:
         return f"[{self.place(slot)}]"
@@ -308,7 +319,7 @@ class MapFrame(Frame):
         assert self.entity is not None
         lists = {name: _cut(items, start, stop) for name, items in self.lists.items()}
         part = MapFrame(self.entity, None, self.slot, stop - start, lists, self.shared, self.offset + start, exports=True)
-        part.scope = self.scope
+        part.scope, part.cache = self.scope, self.cache
         return part
 
     def resumed(self, current: bool, inner: int | None = None) -> MapFrame:
@@ -316,12 +327,14 @@ class MapFrame(Frame):
         copy = MapFrame(self.entity, None, self.slot, 0, {}, self.shared, self.offset, self.exports)
         copy.values, copy.outstanding, copy.scope = self.values, self.outstanding, self.scope
         copy.cursor, copy.end, copy.away = self.cursor - current, self.end, self.away
+        copy.cache = self.cache
         left = range(copy.cursor, copy.end)
         copy.lists = {name: {item: items[item] for item in left} for name, items in self.lists.items()}
         return copy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        rest = (self.offset, self.cursor, self.end, self.exports, self.scope, tuple(self.outstanding), [tuple(one) for one in self.away])
+        away = [tuple(one) for one in self.away]
+        rest = (self.offset, self.cursor, self.end, self.exports, self.scope, tuple(self.outstanding), away, self.cache)
         return _map_frame, (self.entity, self.slot, _packed(self.values), self.lists, self.shared, *rest)
 
 
@@ -338,9 +351,10 @@ def _graph_frame(
     exports: tuple[int, ...] | None,
     scope: Scope,
     outstanding: Sequence[str],
+    key: str | None,
 ) -> GraphFrame:
     frame = GraphFrame(graph, values, entity, None, slot, todo, exports)
-    frame.scope = scope
+    frame.scope, frame.key = scope, key
     frame.outstanding = dict.fromkeys(outstanding)
     return frame
 
@@ -358,12 +372,14 @@ def _map_frame(
     scope: Scope,
     outstanding: Sequence[str],
     away: Sequence[tuple[int, int, str, int]],
+    cache: CacheOptions | None,
 ) -> MapFrame:
     frame = MapFrame(entity, None, slot, 0, lists, shared, offset, exports)
     there, missing = values
     frame.values = [*there, *[MISSING] * missing]
     frame.cursor, frame.end, frame.scope = cursor, end, scope
     frame.away = [Away(*one) for one in away]
+    frame.cache = cache
     frame.outstanding = dict.fromkeys(outstanding)
     return frame
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from daskflow.caching import CacheOptions, HashMethod
 from daskflow.errors import GraphError, InputError, PromiseError
 from daskflow.overrides import apply
 from daskflow.promise import Promise, Step, holds_promise
@@ -46,9 +47,13 @@ class Node:
         The slots that must have their values before it can start.
     name : str or None
         What the user called it, by an override.
+    cache : CacheOptions or None
+        How its result is cached, if it is; of a map those of its items.
+    hashes : dict or None
+        By input, how what gives it wants its value hashed.
     """
 
-    __slots__ = ("constants", "deps", "entity", "name", "nested", "slot", "whole")
+    __slots__ = ("cache", "constants", "deps", "entity", "hashes", "name", "nested", "slot", "whole")
 
     def __init__(
         self,
@@ -65,6 +70,8 @@ class Node:
         self.whole = whole
         self.nested = nested
         self.name = name
+        self.cache: CacheOptions | None = entity.cache
+        self.hashes: dict[str, HashMethod] | None = None
         if not whole and not nested:
             self.deps: tuple[int, ...] = ()
         elif len(whole) == 1 and not nested:
@@ -74,6 +81,12 @@ class Node:
             for _, binding in nested:
                 slots.update(slots_of(binding))
             self.deps = tuple(sorted(slots))
+
+    def reduced(self, constants: dict[str, Any], whole: tuple[tuple[str, int, bool], ...]) -> Node:
+        """Return the same call, with some constants in slots of their own."""
+        node = Node(self.slot, self.entity, constants, whole, self.nested, self.name)
+        node.cache, node.hashes = self.cache, self.hashes
+        return node
 
     def inputs(self, values: Any) -> dict[str, Any]:
         """Return the node's inputs by name, checked, from the values of its graph's slots.
@@ -211,6 +224,7 @@ class Builder:
     def __init__(self, owner: str, inputs: dict[str, Any] | None = None) -> None:
         self.owner = owner
         self.nodes: list[Node] = []
+        self._hashes: dict[str, HashMethod] = {}
         self._input_names = tuple(inputs or ())
         self.n_inputs = len(self._input_names)
         self._closed = False
@@ -244,7 +258,10 @@ class Builder:
             else:
                 constants[name] = entity.interface.check_input(name, value)
         slot = self.n_inputs + len(self.nodes)
-        self.nodes.append(Node(slot, entity, constants, tuple(whole), tuple(nested)))
+        node = Node(slot, entity, constants, tuple(whole), tuple(nested))
+        if self._hashes:
+            node.hashes, self._hashes = self._hashes, {}
+        self.nodes.append(node)
         return self._outputs(entity, slot)
 
     def _outputs(self, entity: Entity[..., Any], slot: int) -> Any:
@@ -264,6 +281,8 @@ class Builder:
     ) -> None:
         target = entity.interface.parameters[name].annotation
         self._check_promise(promise, target, lambda: f"input {name!r} of {entity.name}")
+        if (method := HashMethod.of(promise._annotation)) is not None:
+            self._hashes[name] = method
         if promise._path:
             nested.append((name, Ref(promise._slot, promise._path)))
         else:

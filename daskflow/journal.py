@@ -13,8 +13,9 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from daskflow.caching import CacheStatus
 from daskflow.entity import LAUNCH_PLAN
-from daskflow.frames import Frame, GraphFrame, MapFrame, Part
+from daskflow.frames import Frame, GraphFrame, MapFrame, Part, Root
 from daskflow.graph import Graph
 
 
@@ -65,17 +66,20 @@ class Report(NamedTuple):
         Child runs.
     ended : list of (str, float)
         The ids of child runs of which another unit told that they were executing, and when they ended.
+    cached : list of (str, labels, slots, statuses)
+        What the cache did, by the address of a body or map: for each node or item its slot, -1 for the body itself, and a status.
     """
 
     epoch: float
     told: list[Told]
     ended: list[tuple[str, float]]
+    cached: list[tuple[str, dict[int, str] | int, list[int], list[str]]]
 
 
 def read(report: bytes) -> Report:
     """Return what a report says."""
-    epoch, told, ended = pickle.loads(report)
-    return Report(epoch, [Told(*one) for one in told], ended)
+    epoch, told, ended, cached = pickle.loads(report)
+    return Report(epoch, [Told(*one) for one in told], ended, cached)
 
 
 class _Calls:
@@ -133,6 +137,30 @@ class Journal:
         self._calls: dict[Any, _Calls] = {}
         self._ended: list[tuple[str, float]] = []
         self._marks: set[tuple[bytes, int]] = set()
+        self._cached: list[tuple[Any, ...]] = []
+        self._looked_in: Frame | None = None
+        self._looked: dict[int, CacheStatus] = {}
+
+    def cached(self, frame: Frame, slot: int, status: CacheStatus) -> None:
+        """Note what the cache did for a node of a frame; for the frame's own result where the slot is -1."""
+        if slot < 0 and frame.parent is not None:
+            frame, slot = frame.parent, frame.slot
+        if frame is not self._looked_in:
+            self._look_away()
+            self._looked_in = frame
+        self._looked[slot] = status
+
+    def _look_away(self) -> None:
+        frame, looked = self._looked_in, self._looked
+        if frame is not None:
+            if isinstance(frame, MapFrame):
+                labels: Any = frame.offset
+            else:
+                # The call that a run begins with is the run.
+                is_run = isinstance(frame, GraphFrame) and isinstance(frame.graph, Root)
+                labels = {slot: "" if is_run else frame.label(slot) for slot in looked if slot >= 0}
+            self._cached.append((frame.scope.address, labels, list(looked), [str(status) for status in looked.values()]))
+            self._looked_in, self._looked = None, {}
 
     def ended(self, frame: GraphFrame) -> None:
         """Note that a child run has its result."""
@@ -159,12 +187,14 @@ class Journal:
     def report(self, frames: Sequence[Frame] = ()) -> bytes | None:
         """Return what is new since the last report, with the child runs among these frames, a stack, as executing."""
         self._leave()
+        self._look_away()
         told, self._told = self._told, []
+        cached, self._cached = self._cached, []
         ended, self._ended = self._ended, []
         for frame in frames:
             told.extend(self._announced(frame))
             told.extend(self._open(frame))
-        return pickle.dumps((self._epoch, told, ended), protocol=5) if told or ended else None
+        return pickle.dumps((self._epoch, told, ended, cached), protocol=5) if told or ended or cached else None
 
     def _is_new(self, frame: Frame, slot: int) -> bool:
         mark = (frame.scope.digest, slot)

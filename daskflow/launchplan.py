@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ParamSpec, TypeVar, cast
 
 from daskflow.entity import LAUNCH_PLAN, Entity, P, R_co
-from daskflow.errors import DefinitionError, InputError
+from daskflow.errors import DefinitionError, InputError, OptionError
 from daskflow.interface import Interface, Parameter
 from daskflow.options import check_limit
 from daskflow.workflow import Workflow
@@ -34,6 +34,8 @@ class LaunchPlan(Entity[P, R_co]):
         Inputs that a call cannot give.
     max_parallelism : int or None
         The limit of a run of the plan; it goes before the workflow's own.
+    overwrite_cache : bool
+        Whether cached nodes of a run of the plan, and of all that it starts, are executed all the same, and stored anew.
 
     Examples
     --------
@@ -58,8 +60,13 @@ class LaunchPlan(Entity[P, R_co]):
         default_inputs: Mapping[str, Any],
         fixed_inputs: Mapping[str, Any],
         max_parallelism: int | None,
+        overwrite_cache: bool = False,
     ) -> None:
         self.workflow = workflow
+        self.cache = workflow.cache
+        if not isinstance(overwrite_cache, bool):
+            raise OptionError(f"overwrite_cache of launch plan {name} must be bool; got {overwrite_cache!r}")
+        self.overwrite_cache = overwrite_cache
         self.name = name
         self.short_name = name.rpartition(".")[2]
         self.max_parallelism = check_limit(max_parallelism, "max_parallelism", f"launch plan {name}", zero=True)
@@ -94,7 +101,7 @@ class LaunchPlan(Entity[P, R_co]):
 
     def _same(self, other: LaunchPlan[..., Any]) -> str | None:
         """Return the name of the first property in which another plan differs."""
-        for name in ("default_inputs", "fixed_inputs", "max_parallelism"):
+        for name in ("default_inputs", "fixed_inputs", "max_parallelism", "overwrite_cache"):
             if getattr(self, name) != getattr(other, name):
                 return name
         return None
@@ -108,6 +115,7 @@ class LaunchPlan(Entity[P, R_co]):
         fixed_inputs: Mapping[str, Any] | None = None,
         *,
         max_parallelism: int | None = None,
+        overwrite_cache: bool = False,
     ) -> LaunchPlan[Q, T]:
         """Make a plan under a new name.
 
@@ -120,7 +128,7 @@ class LaunchPlan(Entity[P, R_co]):
         OptionError
             When the limit is not one.
         """
-        plan: LaunchPlan[Q, T] = _new(_workflow(workflow), name, default_inputs, fixed_inputs, max_parallelism)
+        plan: LaunchPlan[Q, T] = _new(_workflow(workflow), name, default_inputs, fixed_inputs, max_parallelism, overwrite_cache)
         with _lock:
             known = _registry.get(name)
             if known is not None and not _redefined(known, workflow):
@@ -137,6 +145,7 @@ class LaunchPlan(Entity[P, R_co]):
         fixed_inputs: Mapping[str, Any] | None = None,
         *,
         max_parallelism: int | None = None,
+        overwrite_cache: bool = False,
     ) -> LaunchPlan[Q, T]:
         """Return the plan of a name, made now if it is new; without a name, the workflow's default plan.
 
@@ -148,12 +157,12 @@ class LaunchPlan(Entity[P, R_co]):
             As for :meth:`create`.
         """
         if name is None:
-            if default_inputs or fixed_inputs or max_parallelism is not None:
+            if default_inputs or fixed_inputs or max_parallelism is not None or overwrite_cache:
                 raise DefinitionError(
                     f"the default launch plan of {_workflow(workflow).name} has no properties of its own; give the plan a name"
                 )
             return cls._default(_workflow(workflow))
-        plan: LaunchPlan[Q, T] = _new(_workflow(workflow), name, default_inputs, fixed_inputs, max_parallelism)
+        plan: LaunchPlan[Q, T] = _new(_workflow(workflow), name, default_inputs, fixed_inputs, max_parallelism, overwrite_cache)
         with _lock:
             known = _registry.get(name)
             if known is None or _redefined(known, workflow):
@@ -206,5 +215,6 @@ def _new(
     default_inputs: Mapping[str, Any] | None,
     fixed_inputs: Mapping[str, Any] | None,
     max_parallelism: int | None,
+    overwrite_cache: bool = False,
 ) -> LaunchPlan[Q, T]:
-    return LaunchPlan(workflow, name, default_inputs or {}, fixed_inputs or {}, max_parallelism)
+    return LaunchPlan(workflow, name, default_inputs or {}, fixed_inputs or {}, max_parallelism, overwrite_cache)

@@ -21,6 +21,7 @@ their slots like any other unit.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -48,6 +49,8 @@ class Ledger:
         self.runs: dict[str, Run] = {}
         self.most_deaths = most_deaths
         self.instructions: list[Instruction] = []
+        #: By lease the unit that has it, and those that wait for it, in order.
+        self.leases: dict[str, tuple[Unit, deque[Unit]]] = {}
 
     def take(self) -> list[Instruction]:
         """Admit what may start; return all instructions since the last call."""
@@ -114,7 +117,7 @@ class Ledger:
             if known is None or known not in unit.pins:
                 child = known or self._add(unit.run, spec)
                 child.refs += 1
-                unit.pins.append(child)
+                unit.pins[child] = None
         for pool in holds:
             self.admission.hold(key, pool)
             unit.holds.append(pool)
@@ -134,6 +137,7 @@ class Ledger:
             raise LedgerError(f"unit {key} tails to itself")
         unit.state = State.TAILED
         unit.target = target
+        self._pass_on(unit, target.last())
         target.refs += 1
         # Its thread is free only when Dask says that its task has ended: until then it counts, lest the next goes to a busy worker.
         self._let_go(unit)
@@ -244,11 +248,46 @@ class Ledger:
 
     def _pin(self, unit: Unit, child: Unit) -> None:
         child.refs += 1
-        unit.pins.append(child)
+        unit.pins[child] = None
 
     def _enqueue(self, unit: Unit) -> None:
+        if unit.lease and unit.lease not in unit.leases and not self._lease(unit):
+            unit.state = State.WAITING
+            return
         unit.state = State.QUEUED
         self.admission.enqueue(unit.key, run=unit.run.id, pool=unit.pool, priority=(-unit.depth,))
+
+    def _lease(self, unit: Unit) -> bool:
+        """Give a unit its lease, if nobody has it; let it wait for that otherwise."""
+        if unit.lease in self.leases:
+            waiting = self.leases[unit.lease][1]
+            if unit not in waiting:
+                waiting.append(unit)
+            return False
+        self.leases[unit.lease] = (unit, deque())
+        unit.leases.append(unit.lease)
+        return True
+
+    def _pass_on(self, unit: Unit, heir: Unit) -> None:
+        """The result of a unit will be that of another one, which has its leases now."""
+        if heir.finished:
+            self._end_leases(unit)
+            return
+        for lease in unit.leases:
+            self.leases[lease] = (heir, self.leases[lease][1])
+        heir.leases += unit.leases
+        unit.leases = []
+
+    def _end_leases(self, unit: Unit) -> None:
+        leases, unit.leases = unit.leases, []
+        for lease in leases:
+            _, waiting = self.leases.pop(lease)
+            # Those of a run that has ended meanwhile are gone.
+            alive = [one for one in waiting if self.units.get(one.key) is one]
+            if alive:
+                self.leases[lease] = (alive[0], deque(alive[1:]))
+                alive[0].leases.append(lease)
+                self._enqueue(alive[0])
 
     def _start(self, unit: Unit) -> None:
         unit.state = State.RUNNING
@@ -259,12 +298,13 @@ class Ledger:
             return
         unit.created = True
         deps = tuple((dep.key, dep.last().key) for dep in unit.deps)
-        self.instructions.append(Create(unit.key, unit.run.id, unit.payload, deps, unit.depth))
+        self.instructions.append(Create(unit.key, unit.run.id, unit.payload, deps, unit.depth, unit.lease))
         unit.payload = b""
 
     def _settle(self, unit: Unit) -> None:
         """A unit has ended: let go of its slots and of what it held, and tell those that wait."""
         self.admission.release(unit.key)
+        self._end_leases(unit)
         self._let_go(unit)
 
     def _let_go(self, unit: Unit) -> None:
@@ -277,7 +317,7 @@ class Ledger:
         else:
             last.waiters.extend(waiters)
         self._unref([*unit.pins, *unit.deps])
-        unit.pins, unit.deps, unit.holds = [], (), []
+        unit.pins, unit.deps, unit.holds = {}, (), []
 
     def _arrived(self, waiter: Unit) -> None:
         waiter.missing -= 1
@@ -306,7 +346,7 @@ class Ledger:
         held = [*unit.pins, *unit.deps]
         if unit.target is not None:
             held.append(unit.target)
-        unit.pins, unit.deps = [], ()
+        unit.pins, unit.deps = {}, ()
         if unit.state is not State.TAILED:
             unit.state = State.FREED
         if unit.created:
@@ -323,6 +363,7 @@ class Ledger:
         self.admission.release(unit.key)
         self.units.pop(unit.key, None)
         unit.run.units.pop(unit.key, None)
+        self._end_leases(unit)
 
     def _end(self, run_id: str, status: Status, failure: Any) -> None:
         run = self.runs.get(run_id)
@@ -334,12 +375,15 @@ class Ledger:
         self.instructions.append(Ended(run_id))
 
     def _drop_units(self, run: Run) -> None:
-        for unit in list(run.units.values()):
+        units = list(run.units.values())
+        for unit in units:
             self.admission.release(unit.key)
             if unit.created:
                 self._free_task(unit)
             self.units.pop(unit.key, None)
         run.units.clear()
+        for unit in units:
+            self._end_leases(unit)
         run.root = None
 
     def living(self) -> Iterator[Run]:

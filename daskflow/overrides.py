@@ -4,9 +4,10 @@
 key                 effect
 =================== ==============================================================
 ``node_name``       the call's name in addresses, instead of the entity's
-``cache``           whether the call's outputs are cached
+``cache``           whether the call's outputs are cached; of a map, each item's
 ``cache_version``   the version in the cache's key
-``cache_serialize`` whether only one unit at a time computes a key
+``cache_serialize`` whether only one at a time computes a key
+``cache_ignore_input_vars`` inputs that are left out of the key
 =================== ==============================================================
 """
 
@@ -15,14 +16,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from daskflow.caching import CacheOptions
 from daskflow.errors import OptionError
-from daskflow.options import CacheOptions, refuse_unknown
+from daskflow.options import refuse_unknown
 from daskflow.promise import holds_promise
 
 if TYPE_CHECKING:
     from daskflow.graph import Node
 
-_KEYS = ("node_name", *CacheOptions.NAMES[:3])
+_KEYS = ("node_name", *CacheOptions.NAMES)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 
@@ -39,7 +41,8 @@ def apply(node: Node, overrides: dict[str, Any]) -> None:
     for key, value in overrides.items():
         if holds_promise(value):
             raise OptionError(f"{key} of {owner} is a promise; an override's value must be known when the graph is built")
-    CacheOptions(overrides, owner)
+    if overrides.keys() & set(CacheOptions.NAMES):
+        node.cache = CacheOptions.overridden(node.entity.cache, overrides, owner, node.entity.interface.parameters)
     name = overrides.get("node_name")
     if name is not None:
         if not isinstance(name, str) or not _NAME.match(name):

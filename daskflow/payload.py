@@ -25,9 +25,11 @@ class Payload:
     may_spill : bool
         Whether the unit may hand over work. One that is computed again, because its result was lost, may not: the units
         that it might name are gone.
+    lease : str
+        The cache's key that only this unit may compute; empty for none.
     """
 
-    __slots__ = ("data", "key", "may_spill", "names", "options", "place", "run", "threads")
+    __slots__ = ("data", "key", "lease", "may_spill", "names", "options", "place", "run", "threads")
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class Payload:
         threads: int = 1,
         may_spill: bool = True,
         place: tuple[Any, ...] | None = None,
+        lease: str = "",
     ) -> None:
         self.key = key
         self.run = run
@@ -48,9 +51,10 @@ class Payload:
         self.threads = threads
         self.may_spill = may_spill
         self.place = place
+        self.lease = lease
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Payload, (self.key, self.run, self.data, self.names, self.options, self.threads, self.may_spill, self.place)
+        return Payload, (self.key, self.run, self.data, self.names, self.options, self.threads, self.may_spill, self.place, self.lease)
 
     # Dask logs and shows a task's arguments: a user's values and secrets are none of its business.
     def __repr__(self) -> str:

@@ -6,6 +6,9 @@ import itertools
 import math
 from dataclasses import dataclass
 
+#: Seconds, for each thread of the cluster.
+_CHUNK, _BUDGET = 1e-3, 2e-4
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -28,6 +31,23 @@ class Policy:
     chunk: float = 0.05
     most: int = 64
     spread: int = 64
+
+    @classmethod
+    def on(cls, threads: int, budget: float, chunk: float) -> Policy:
+        """Return the policy for a cluster of so many threads.
+
+        The scheduler's one event loop takes some 0.65 ms a unit, so units must last longer the more threads there are.
+
+        Examples
+        --------
+        >>> Policy.on(8, budget=0.02, chunk=0.05)
+        Policy(budget=0.02, chunk=0.05, most=64, spread=16)
+        >>> Policy.on(1000, budget=0.02, chunk=0.05)
+        Policy(budget=0.2, chunk=1.0, most=4000, spread=2000)
+        """
+        if budget:
+            budget = max(budget, threads * _BUDGET)
+        return cls(budget, max(chunk, threads * _CHUNK), max(64, 4 * threads), 2 * threads)
 
     @property
     def eager(self) -> bool:

@@ -49,6 +49,8 @@ class Spec(NamedTuple):
         The innermost limit on it.
     depth : int
         Deeper units go first.
+    lease : str
+        What no other unit may have at the same moment, until the result is there; empty for nothing.
     """
 
     key: str
@@ -56,6 +58,7 @@ class Spec(NamedTuple):
     deps: tuple[str, ...]
     pool: Pool | None
     depth: int
+    lease: str = ""
 
 
 class Value(NamedTuple):
@@ -81,6 +84,7 @@ class Create(NamedTuple):
     payload: bytes
     deps: tuple[tuple[str, str], ...]
     depth: int
+    lease: str = ""
 
 
 class Adopt(NamedTuple):
@@ -130,6 +134,7 @@ class Unit:
     """A unit's record."""
 
     __slots__ = (
+        "ahead",
         "created",
         "deaths",
         "deps",
@@ -137,6 +142,8 @@ class Unit:
         "finished",
         "holds",
         "key",
+        "lease",
+        "leases",
         "missing",
         "payload",
         "pins",
@@ -154,14 +161,19 @@ class Unit:
         self.payload = spec.payload
         self.pool = spec.pool
         self.depth = spec.depth
+        self.lease = spec.lease
+        #: What it holds, of its own or of a unit that it is the tail of.
+        self.leases: list[str] = []
         self.deps: tuple[Unit, ...] = ()
         self.state = State.WAITING
         self.missing = 0
         self.waiters: list[Unit] = []
         self.refs = 0
-        self.pins: list[Unit] = []
+        self.pins: dict[Unit, None] = {}
         self.holds: list[Pool] = []
         self.target: Unit | None = None
+        #: A unit further along the tails.
+        self.ahead: Unit | None = None
         #: Whether Dask has a task for it.
         self.created = False
         #: Whether its task has had its result; Dask sees to it that it is there for whoever reads it.
@@ -170,10 +182,14 @@ class Unit:
 
     def last(self) -> Unit:
         """Return the unit that has, or will have, the result: the end of the tails."""
-        unit = self
-        while unit.target is not None:
-            unit = unit.target
-        return unit
+        end = self
+        while (further := end.ahead or end.target) is not None:
+            end = further
+        # Tails of tails may be thousands deep, and whoever asks, asks again: the way is shortened.
+        unit: Unit | None = self
+        while unit is not None and unit is not end:
+            unit.ahead, unit = end, unit.ahead or unit.target
+        return end
 
 
 class Run:

@@ -208,7 +208,7 @@ class _Lowering:
         if not changed:
             return frame
         copy = GraphFrame(frame.graph, {**frame.values, **changed}, frame.entity, None, frame.slot, todo, frame.exports)
-        copy.scope, copy.outstanding = frame.scope, frame.outstanding
+        copy.scope, copy.outstanding, copy.key = frame.scope, frame.outstanding, frame.key
         return copy
 
     def _node(self, node: Node, digest: bytes, values: dict[int, Any], free: Iterator[int]) -> Node:
@@ -226,7 +226,7 @@ class _Lowering:
             slot = next(free)
             values[slot] = ref
             whole.append((name, slot, True))
-        return Node(node.slot, node.entity, rest, tuple(whole), node.nested, node.name)
+        return node.reduced(rest, tuple(whole))
 
     def _map(self, frame: MapFrame) -> MapFrame:
         digest = frame.scope.digest
@@ -241,7 +241,7 @@ class _Lowering:
         if all(same):
             return frame
         copy = MapFrame(frame.entity, None, frame.slot, 0, lists, shared, frame.offset, frame.exports)  # type: ignore[arg-type]
-        copy.values, copy.cursor, copy.end = values, frame.cursor, frame.end
+        copy.values, copy.cursor, copy.end, copy.cache = values, frame.cursor, frame.end, frame.cache
         copy.scope, copy.outstanding, copy.away = frame.scope, frame.outstanding, [*frame.away, *away]
         return copy
 
@@ -318,7 +318,7 @@ def inputs(root: Unit, most: int, scale: Scale) -> tuple[Unit, list[Unit]]:
     if not units:
         return root, []
     constants = {name: value for name, value in node.constants.items() if name not in {given for given, _, _ in whole}}
-    first = GraphFrame(frame.graph, values, None, None, 0, [Node(node.slot, node.entity, constants, tuple(whole))])
+    first = GraphFrame(frame.graph, values, None, None, 0, [node.reduced(constants, tuple(whole))])
     first.scope = frame.scope
     return root._replace(frames=(first,), deps=tuple(unit.key for unit in units)), units
 

@@ -30,6 +30,8 @@ class Scope(NamedTuple):
         The limit of a run that has none set on it or above it; 0 for no limit.
     item : int or None
         The index in the innermost map around the frame.
+    overwrite : bool
+        Whether cached nodes are executed all the same, and stored anew: what a launch plan says of all that is below it.
     """
 
     run_id: str
@@ -40,6 +42,7 @@ class Scope(NamedTuple):
     depth: int
     default: int
     item: int | None = None
+    overwrite: bool = False
 
     @classmethod
     def of_run(cls, run_id: str, max_parallelism: int | None, default: int = DEFAULT_MAX_PARALLELISM) -> Scope:
@@ -60,7 +63,7 @@ class Scope(NamedTuple):
         """Return the scope of a sub-workflow's or dynamic's frame."""
         return self._replace(address=self.join(label), digest=_digest(self.digest, part), depth=self.depth + 1)
 
-    def child_run(self, label: str, part: object, limit: int | None) -> Scope:
+    def child_run(self, label: str, part: object, limit: int | None, overwrite: bool = False) -> Scope:
         """Return the scope of a child run, whose own limit adds to those set above it."""
         digest = _digest(self.digest, part)
         run_id = _child_id(self.run_id, digest)
@@ -69,7 +72,8 @@ class Scope(NamedTuple):
             pool = set_pool = Pool(run_id, limit, self.set_pool)
         elif limit is None and self.set_pool is None and self.default:
             pool = Pool(run_id, self.default)
-        return Scope(run_id, self.join(label), digest, pool, set_pool, self.depth + 1, self.default, self.item)
+        overwrite = overwrite or self.overwrite
+        return Scope(run_id, self.join(label), digest, pool, set_pool, self.depth + 1, self.default, self.item, overwrite)
 
     def mapped(self, label: str, part: object, concurrency: int | None, over_runs: bool) -> Scope:
         """Return the scope of a map's items; `over_runs` says that each item is a child run."""

@@ -25,7 +25,7 @@ from typing import Any
 import cloudpickle
 
 from daskflow.entity import Entity
-from daskflow.errors import InputError
+from daskflow.errors import DaskflowError, InputError
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 
@@ -117,13 +117,15 @@ class _Pickler(cloudpickle.Pickler):
 class _ShippingPickler(_Pickler):
     """Numbers the entities that it meets."""
 
-    def __init__(self, file: io.BytesIO) -> None:
+    def __init__(self, file: io.BytesIO, prepare: Callable[[Entity[..., Any]], None]) -> None:
         super().__init__(file)
         self.entities: list[Entity[..., Any]] = []
+        self._prepare = prepare
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, Entity) and obj.shipment is None:
             self.entities.append(obj)
+            self._prepare(obj)
             return NotImplemented
         return super().reducer_override(obj)
 
@@ -152,8 +154,8 @@ class Shipment:
         return {id(entity): (self.digest, number) for number, entity in enumerate(self._entities)}
 
     @classmethod
-    def of(cls, entity: Entity[..., Any]) -> Shipment:
-        """Ship an entity with all that it reaches; its number is 0.
+    def of(cls, entity: Entity[..., Any], prepare: Callable[[Entity[..., Any]], None] = lambda _: None) -> Shipment:
+        """Ship an entity with all that it reaches; its number is 0. Each is prepared before it is pickled.
 
         Raises
         ------
@@ -161,12 +163,14 @@ class Shipment:
             When something that it reaches cannot be pickled.
         """
         file = io.BytesIO()
-        pickler = _ShippingPickler(file)
+        pickler = _ShippingPickler(file, prepare)
         try:
             with _users_modules_by_value():
                 pickler.dump(entity)
                 numbered = pickler.entities
                 pickler.dump(numbered)
+        except DaskflowError:
+            raise
         except Exception as error:
             raise InputError(f"{entity.name} cannot travel to workers, since what it uses does not pickle: {error}") from error
         return cls(file.getvalue(), numbered)

@@ -47,6 +47,8 @@ class Unit(NamedTuple):
         The innermost limit on it.
     depth : int
         Deeper units go first.
+    lease : str
+        What no other unit may have at the same moment, until the result is there; empty for nothing.
     """
 
     key: str
@@ -54,6 +56,7 @@ class Unit(NamedTuple):
     deps: tuple[str, ...]
     pool: Pool | None
     depth: int
+    lease: str = ""
 
 
 def unit_key(owner: str, name: str, *parts: object) -> str:
@@ -173,6 +176,18 @@ def _take_from(owner: str, frame: Frame, pending: Sequence[Any], policy: Policy,
     uses = _uses(frame, (*left, *(node for nodes in taken for node in nodes)))
     frame.todo = [*frame.todo[: frame.cursor], *left]
     return [_chains_unit(owner, frame, nodes, uses) for nodes in taken]
+
+
+def leased(owner: str, frame: Frame, slot: int, lease: str) -> Unit:
+    """Make a unit of the node, or item, that was started last, which is executed only while nobody else has the lease."""
+    if isinstance(frame, MapFrame):
+        return _items_unit(owner, frame, slot, slot + 1)._replace(lease=lease)
+    assert isinstance(frame, GraphFrame)
+    node = frame.todo[frame.cursor - 1]
+    key = unit_key(owner, node.entity.short_name, "l", frame.scope.digest, slot)
+    unit = Unit(key, (frame.part([node], (slot,)),), (), _pool(frame, [node]), frame.scope.depth + 1, lease)
+    _hand_over(frame, key, (slot,))
+    return unit
 
 
 def _by_kind(chains: Sequence[list[Node]]) -> list[list[list[Node]]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, overload
 
+from daskflow.caching import Cache, CacheOptions
 from daskflow.entity import TASK, FunctionEntity, P, R_co
-from daskflow.options import CacheOptions, refuse_unknown
+from daskflow.options import refuse_unknown
 
 
 class Task(FunctionEntity[P, R_co]):
@@ -18,8 +19,7 @@ class Task(FunctionEntity[P, R_co]):
     def __init__(self, fn: Callable[P, R_co], options: dict[str, Any]) -> None:
         super().__init__(fn)
         refuse_unknown(options, CacheOptions.NAMES, f"{self.kind_name} {self.name}")
-        self.cache = CacheOptions(options, self.name)
-        self.cache.check_ignored(self.interface.parameters, self.name)
+        self.cache = CacheOptions.of(options, self.name, self.interface.parameters)
 
 
 @overload
@@ -27,7 +27,7 @@ def task(fn: Callable[P, R_co], /) -> Task[P, R_co]: ...
 @overload
 def task(
     *,
-    cache: bool = ...,
+    cache: bool | Cache = ...,
     cache_version: str = ...,
     cache_serialize: bool = ...,
     cache_ignore_input_vars: tuple[str, ...] = ...,
@@ -37,10 +37,10 @@ def task(fn: Any = None, /, **options: Any) -> Any:
 
     Parameters
     ----------
-    cache : bool
-        Whether its outputs are cached.
+    cache : bool or Cache
+        Whether its outputs are cached, and how.
     cache_version : str
-        The version in the cache's key.
+        The version in the cache's key. Without one, the code makes it: the function's, and the users' code that it reaches.
     cache_serialize : bool
         Whether only one unit at a time computes a key.
     cache_ignore_input_vars : tuple of str

@@ -16,16 +16,18 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from daskflow import shipping
+from daskflow.caching import CacheSettings
 from daskflow.errors import VersionMismatch
 from daskflow.execute import STUCK, Execution, has_more
 from daskflow.frames import MISSING, Frame
 from daskflow.journal import Journal
+from daskflow.nodecache import NodeCache
 from daskflow.outcome import Failure
 from daskflow.payload import Payload
 from daskflow.policy import Policy
 from daskflow.references import Kept, References, Scale, computed
 from daskflow.result import Result
-from daskflow.spilling import Unit, tail, take
+from daskflow.spilling import Unit, leased, tail, take
 from daskflow.stacks import arrive, is_run, link, stack, unit_result
 from daskflow.versions import mismatch
 from daskflow.wire import pool_chain, spec
@@ -164,9 +166,11 @@ class Running:
         options = payload.options
         self.most_output: int = options["unit_output_bytes"]
         self.references = References(payload.key, options["reference_bytes"], scale())
-        self.policy = Policy(options["spill_after"], options["chunk"], max(64, 4 * payload.threads), 2 * payload.threads)
+        self.policy = Policy.on(payload.threads, options["spill_after"], options["chunk"])
         self.execution: Execution | None = None
         self.journal = Journal()
+        cache = options["cache"]
+        self.cache = NodeCache(lambda: None if cache is None else CacheSettings(*cache))
         now = time.perf_counter()
         self.report_at = now + _REPORT
         self.look_at = now + self.policy.budget
@@ -183,11 +187,15 @@ class Running:
         if self.payload.place is not None:
             return Result(computed(frames, self.payload.place))
         if not self.payload.may_spill:
-            return self._result(bottom, Execution(frames[-1]).run())
+            execution = Execution(frames[-1])
+            execution.cache = self.cache
+            return self._result(bottom, execution.run())
         self.references.arrived(arrived)
         eager = self.policy.eager
         self.execution = Execution(frames[-1], self._spill_entered if eager else self._spill_between, eager=eager)
         self.execution.journal = self.journal
+        self.execution.cache = self.cache
+        self.execution.lease, self.execution.hand_over = self.payload.lease, self._hand_over
         with nullcontext() if eager else watchdog.watching(self):
             value = self.execution.run()
         if value is STUCK:
@@ -261,6 +269,10 @@ class Running:
         frames = stack(execution.frame)
         if len(frames) > 1:
             self._send_spilled(frames, take(self.key, frames[-1:], self.policy, time.perf_counter(), keep=False))
+
+    def _hand_over(self, execution: Execution, frame: Frame, slot: int, lease: str) -> None:
+        """Hand over a node that only one unit may compute at a time: the others wait where that costs no thread."""
+        self._send_spilled(stack(execution.frame), [leased(self.key, frame, slot, lease)])
 
     def _relieve(self, execution: Execution, keep: bool) -> None:
         """Hand over work, if somebody has time for it; and end the execution where it holds too much."""

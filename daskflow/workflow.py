@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, overload
 
 from daskflow import context
+from daskflow.caching import Cache, CacheOptions
 from daskflow.entity import WORKFLOW, FunctionEntity, P, R_co
 from daskflow.errors import GraphError
 from daskflow.graph import Builder, Graph
@@ -21,7 +22,8 @@ class Workflow(FunctionEntity[P, R_co]):
 
     def __init__(self, fn: Callable[P, R_co], options: dict[str, Any]) -> None:
         super().__init__(fn)
-        refuse_unknown(options, ("max_parallelism",), f"workflow {self.name}")
+        refuse_unknown(options, ("max_parallelism", *CacheOptions.NAMES), f"workflow {self.name}")
+        self.cache = CacheOptions.of(options, self.name, self.interface.parameters)
         self.max_parallelism = check_limit(options.get("max_parallelism"), "max_parallelism", self.name, zero=True)
         self._graph: Graph | None = None
         # Two threads may meet an untraced workflow; the body of a workflow that calls itself meets its own trace.
@@ -78,7 +80,14 @@ class Workflow(FunctionEntity[P, R_co]):
 @overload
 def workflow(fn: Callable[P, R_co], /) -> Workflow[P, R_co]: ...
 @overload
-def workflow(*, max_parallelism: int | None = ...) -> Callable[[Callable[P, R_co]], Workflow[P, R_co]]: ...
+def workflow(
+    *,
+    max_parallelism: int | None = ...,
+    cache: bool | Cache = ...,
+    cache_version: str = ...,
+    cache_serialize: bool = ...,
+    cache_ignore_input_vars: tuple[str, ...] = ...,
+) -> Callable[[Callable[P, R_co]], Workflow[P, R_co]]: ...
 def workflow(fn: Any = None, /, **options: Any) -> Any:
     """Make a workflow of a typed function.
 
@@ -90,6 +99,8 @@ def workflow(fn: Any = None, /, **options: Any) -> Any:
     max_parallelism : int, optional
         How many of its nodes may execute at the same moment: positive, or 0 for unlimited. Of a workflow that is called in another
         one's body, or mapped, each call has the limit, within that of the run that it is part of.
+    cache, cache_version, cache_serialize, cache_ignore_input_vars
+        As for :func:`~daskflow.task.task`; what is cached is the result of the whole workflow, and of launch plans of it.
 
     Raises
     ------

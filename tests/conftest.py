@@ -48,6 +48,17 @@ def _nothing_left() -> Iterator[None]:
     assert not _children() - children
 
 
+@pytest.fixture(autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give each test, and the processes that it starts, an empty cache."""
+    import dask
+
+    url = str(tmp_path_factory.mktemp("cache"))
+    monkeypatch.setenv("DASK_DASKFLOW__CACHE__URL", url)
+    with dask.config.set({"daskflow.cache.url": url}):
+        yield
+
+
 def _threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if not thread.name.startswith(_KEPT)}
 

@@ -41,6 +41,7 @@ class Cluster:
     def __init__(
         self, folder: Path, *, workers: int = 2, threads: int = 4, preload: bool = False, env: dict[str, str] | None = None
     ) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.threads = threads
         self.env = {**{name: value for name, value in os.environ.items() if name != "PYTHONPATH"}, **(env or {})}

@@ -41,9 +41,13 @@ def test_the_guide_runs() -> None:
 
 
 def test_every_key_of_the_configuration_is_documented() -> None:
-    """The guide's table has each key, with its default, and no other."""
-    rows = re.findall(r"^\| `daskflow\.([a-z-]+)` \| `?([^|`]+)`? \|", (ROOT / "docs/guide.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert {name: default.strip() for name, default in rows} == {name: str(default) for name, (default, _) in config.KEYS.items()}
+    """The tables have each key, with its default, and no other."""
+    text = "\n".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("guide.md", "caching.md"))
+    rows = re.findall(r"^\| `daskflow\.([a-z.-]+)` \| `?([^|`]+)`? \|", text, re.MULTILINE)
+    words = {True: "true", None: "null", config.default_cache: "~/.cache/daskflow"}
+    assert {name: default.strip() for name, default in rows} == {
+        name: words.get(default, str(default)) for name, (default, _) in config.KEYS.items()
+    }
 
 
 def test_links_lead_somewhere() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import dask
@@ -26,9 +27,14 @@ def test_values(key: str, value: Any, expected: Any) -> None:
         assert config.get(key) == expected
 
 
-def test_defaults() -> None:
+def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any configuration each key has its default."""
-    assert [config.get(key) for key in config.KEYS] == [0.02, 0.05, 1 << 20, 16 << 20, 25]
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with dask.config.set({"daskflow": None}):
+        values = [config.get(key) for key in config.KEYS]
+    url = values.pop(6)
+    assert values == [0.02, 0.05, 1 << 20, 16 << 20, 25, True, 64 << 20, 10 << 30, None]
+    assert url == os.path.expanduser("~/.cache/daskflow")
 
 
 @pytest.mark.parametrize(

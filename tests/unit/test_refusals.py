@@ -299,7 +299,7 @@ def test_declarations(kind: Any, function: Any, text: str) -> None:
     ("declare", "kind", "text"),
     [
         (lambda: fl.task(retry=3)(no_op), OptionError, "task .*no_op has no option 'retry'; it has cache, cache_version"),
-        (lambda: fl.task(cache="yes")(no_op), OptionError, "cache of .*no_op must be bool; got 'yes'"),
+        (lambda: fl.task(cache="yes")(no_op), OptionError, "cache of .*no_op must be bool or Cache; got 'yes'"),
         (lambda: fl.task(cache_version="1")(no_op), OptionError, "cache_version of .*no_op has no effect without cache=True"),
         (lambda: fl.task(cache=True, cache_ignore_input_vars=("z",))(no_op), OptionError, "names 'z'; its inputs are a"),
         (lambda: fl.workflow(max_parallelism=-1)(no_op), OptionError, "max_parallelism of .*no_op must be a positive int, or 0 .*; got -1"),
@@ -343,7 +343,7 @@ def test_launch_plans_of_one_name() -> None:
     ("overrides", "text"),
     [
         ({"retries": 2}, "with_overrides of .*add has no option 'retries'; it has node_name, cache"),
-        ({"cache": 1}, "cache of with_overrides of .*add must be bool; got 1"),
+        ({"cache": 1}, "cache of with_overrides of .*add must be bool or Cache; got 1"),
         ({"node_name": "a b"}, "node_name of with_overrides of .*add must be letters"),
     ],
 )

@@ -12,22 +12,26 @@ import io
 import itertools
 import pickle
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any, NamedTuple
 
 import daskflow as fl
+from daskflow.caching import Cache, CacheOptions, CacheSettings
 from daskflow.children import Family
 from daskflow.entity import Entity
 from daskflow.execute import STUCK, Execution, has_more
 from daskflow.frames import MISSING, External, GraphFrame
 from daskflow.journal import Journal
 from daskflow.ledger import Ledger
+from daskflow.nodecache import NodeCache
 from daskflow.policy import Policy
 from daskflow.records import Adopt, Create, Free, Lift, Spec, Status, Value
 from daskflow.references import Kept, References, Scale, computed
 from daskflow.references import inputs as inputs_of
 from daskflow.scope import Scope
-from daskflow.spilling import Unit, root_unit, tail, take
+from daskflow.spilling import Unit, leased, root_unit, tail, take
 from daskflow.stacks import arrive, link, root_frame, stack, unit_result
 
 
@@ -177,6 +181,44 @@ class _Unpickler(pickle.Unpickler):
         return self.known[number]
 
 
+class Entries:
+    """A store that keeps pickles in memory."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, bytes] = {}
+
+    def get_many(self, keys: Any) -> dict[str, Any]:
+        """Return what is there."""
+        return {key: Entry(pickle.loads(self.data[key])) for key in keys if key in self.data}
+
+    def put(self, key: str, value: Any, meta: Any) -> None:
+        """Store a value."""
+        self.data[key] = pickle.dumps(value)
+
+
+class Entry(NamedTuple):
+    """What is found."""
+
+    value: Any
+
+
+_SETTINGS = CacheSettings("memory", 1, 1, None)
+
+
+@contextmanager
+def caching(entities: Iterable[Any], serialize: bool) -> Iterator[None]:
+    """Have calls of some entities cached."""
+    double_plus._graph = None
+    for one in entities:
+        one.cache = CacheOptions(Cache(version="1", serialize=serialize))
+    try:
+        yield
+    finally:
+        double_plus._graph = None
+        for one in entities:
+            one.cache = None
+
+
 class ChanceScale(Scale):
     """Takes some numbers, and most lists of them, for large: those of one unit are large to any other."""
 
@@ -233,6 +275,7 @@ class Model:
         self.now = time.perf_counter()
         self.key = ""
         self.execution: Execution | None = None
+        self.store: Entries | None = None
         self.journal = Journal()
         self.reports: list[bytes] = []
 
@@ -264,6 +307,7 @@ class Model:
         (result,) = pickle.loads(self.values[record.result])
         self.ledger.retire("run")
         assert not self.ledger.units
+        assert not self.ledger.leases
         assert self.ledger.admission.is_empty()
         return result
 
@@ -332,6 +376,9 @@ class Model:
         self.execution = Execution(frames[-1], self._entered if self.eager else self._between, eager=self.eager)
         self.execution.wants_spill = not self.eager
         self.execution.journal = self.journal = Journal()
+        if self.store is not None:
+            self.execution.cache = NodeCache(lambda: _SETTINGS, lambda _: self.store)  # type: ignore[arg-type,return-value]
+            self.execution.lease, self.execution.hand_over = self.creates[key].lease, self._hand_over
         try:
             value = self.execution.run()
         except Died:
@@ -349,6 +396,11 @@ class Model:
             self._report([])
             self.values[key] = pickle.dumps(unit_result(frames[0], value))
         self.ledger.done(key)
+
+    def _hand_over(self, execution: Execution, frame: Any, slot: int, lease: str) -> None:
+        specs, values = self._lowered([leased(self.key, frame, slot, lease)])
+        self._report(stack(execution.frame))
+        self.ledger.spill(self.key, specs, [], values)
 
     def _between(self, execution: Execution) -> None:
         execution.wants_spill = True
@@ -397,7 +449,7 @@ class Model:
 
     def _spec(self, unit: Unit) -> Spec:
         self.units.append(unit)
-        return Spec(unit.key, self._dump(unit.frames), unit.deps, unit.pool, unit.depth)
+        return Spec(unit.key, self._dump(unit.frames), unit.deps, unit.pool, unit.depth, unit.lease)
 
     def _dump(self, frames: tuple[Any, ...]) -> bytes:
         file = io.BytesIO()

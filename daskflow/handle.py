@@ -1,0 +1,266 @@
+"""The handle of a run on a cluster: :class:`Run`."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import weakref
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any
+
+from daskflow import driver
+from daskflow.children import CacheReport, Children, Family
+from daskflow.records import Status
+from daskflow.result import decoded
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: Results up to this size, in bytes, are brought to the driver as soon as the run has ended.
+_BRING_AT_ONCE = 1 << 20
+
+
+class Run:
+    """One execution of an entity on a cluster. Made by :func:`run`.
+
+    Its methods block, or, where the Dask client is an asynchronous one, return awaitables. ``await run`` gives the result.
+
+    Attributes
+    ----------
+    id : str
+        Names the run everywhere.
+    name : str
+        What the user called it; the entity's short name otherwise.
+    """
+
+    def __init__(self, id: str, name: str, client: Any, close: Callable[[], None] | None) -> None:
+        self.id = id
+        self.name = name
+        self._client: Any = client
+        self._close = close
+        self._ended: dict[str, Any] | None = None
+        self._value: Any = _NOTHING
+        self._family: Family | None = None
+        self._task: concurrent.futures.Future[None] | None = None
+        # A result that nobody has asked for is kept on the cluster as long as somebody may.
+        self._forget = weakref.finalize(self, _forget, weakref.ref(client), id) if client is not None else None
+
+    @classmethod
+    def folded(cls, id: str, name: str, client: Client | None, value: Any, family: Family) -> Run:
+        """Return a run that is over: its result was in the cache, and no cluster was needed."""
+        run = cls(id, name, client, None)
+        run._let_go()
+        run._ended, run._value, run._family = {"status": Status.SUCCEEDED}, value, family
+        return run
+
+    def _let_go(self) -> bool:
+        """Leave it to nobody to have the scheduler forget the run; tell whether that was open."""
+        return self._forget is not None and self._forget.detach() is not None
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether all that can be asked is in this process: a cluster of its own, and with it the event loop, may be gone."""
+        return self._ended is not None and self._family is not None and (self._value is not _NOTHING or self._close is not None)
+
+    # ------------------------------------------------------------ for users
+
+    @property
+    def status(self) -> str:
+        """``RUNNING``, ``SUCCEEDED``, ``FAILED`` or ``ABORTED``."""
+        if self._ended is None:
+            lost = self._task is not None and self._task.done()
+            return Status.FAILED.value if lost else Status.RUNNING.value
+        return str(self._ended["status"] or Status.FAILED.value)
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """Wait until the run has ended, however it ends.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait at most.
+
+        Returns
+        -------
+        Run
+            The run itself.
+
+        Raises
+        ------
+        TimeoutError
+            When it has not ended by then; it goes on.
+        ClusterError
+            When the cluster does not fit, or is lost.
+        """
+        return self._blocking(self._wait(timeout))
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return the entity's result.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait at most.
+
+        Raises
+        ------
+        Exception
+            What a task raised, as it raised it, with notes that say where.
+        RunFailed, WorkerCrashed
+            When there is no such exception, or it cannot be brought here.
+        RunCancelled
+            When the run was cancelled.
+        TimeoutError
+            When there is no result by then; the run goes on.
+        ClusterError
+            When the cluster does not fit, or is lost.
+        """
+        return self._blocking(self._result(timeout))
+
+    def cancel(self) -> Any:
+        """Cancel the run and all that it started; one that has ended stays as it is."""
+        return self._blocking(self._cancel())
+
+    @property
+    def children(self) -> Any:
+        """The runs of the launch plans that it called, as far as they have begun: a :class:`Children`, as it is at this moment.
+
+        Raises
+        ------
+        ClusterError
+            When the cluster is lost.
+        """
+        return self._blocking(self._children())
+
+    @property
+    def cache(self) -> Any:
+        """What the cache did for each node that could be cached: a :class:`CacheReport`, as far as units have told.
+
+        Raises
+        ------
+        ClusterError
+            When the cluster is lost.
+        """
+        return self._blocking(self._cache())
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if self._is_here:
+            return self._result(None).__await__()
+        return self._elsewhere(self._result(None)).__await__()
+
+    def __repr__(self) -> str:
+        return f"<run {self.id} of {self.name}: {self.status}>"
+
+    # ------------------------------------------------------------ within
+
+    def _blocking(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        if self._client is not None and self._client.asynchronous:
+            return coroutine
+        try:
+            if self._is_here:
+                return _immediate(coroutine)
+            return self._submit(coroutine).result()
+        finally:
+            if self._ended is not None and self._close is not None:
+                self._close()
+
+    async def _elsewhere(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return await asyncio.wrap_future(self._submit(coroutine))
+
+    def _submit(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+        loop: Any = self._client.loop
+        return asyncio.run_coroutine_threadsafe(coroutine, loop.asyncio_loop)
+
+    def _start(self, message: dict[str, Any]) -> None:
+        """Submit the run and follow it; errors of the submission are raised at once where the client is a blocking one."""
+        submitted = self._submit(_begin(self._client, message))
+        if not self._client.asynchronous:
+            submitted.result()
+        self._task = self._submit(self._follow(submitted))
+
+    async def _follow(self, submitted: concurrent.futures.Future[None]) -> None:
+        await asyncio.wrap_future(submitted)
+        ended = await driver.outcome(self._client, self.id)
+        if self._close is not None:
+            self._family = await driver.children(self._client, self.id)
+        if ended["value"] is not None:
+            (self._value,) = decoded(ended.pop("value"))
+        if self._value is not _NOTHING or ended["status"] != Status.SUCCEEDED:
+            # The scheduler has forgotten the run with its answer.
+            self._let_go()
+            self._ended = ended
+            return
+        # An embedded cluster goes when its run ends: the result must be here by then, whatever its size.
+        if self._close is not None or ended["nbytes"] <= _BRING_AT_ONCE:
+            self._value = await driver.fetch(self._client, ended["key"])
+        self._ended = ended
+        if self._value is not _NOTHING:
+            await self._retire()
+
+    async def _retire(self) -> None:
+        if self._let_go():
+            await driver.retire(self._client, self.id)
+
+    async def _wait(self, timeout: float | None) -> Run:
+        if self._ended is not None:
+            return self
+        assert self._task is not None
+        followed = asyncio.wrap_future(self._task)
+        # Whoever stops waiting leaves this future behind, and it would complain of an error that nobody asked for.
+        followed.add_done_callback(lambda done: done.cancelled() or done.exception())
+        done, _ = await asyncio.wait({followed}, timeout=timeout)
+        if not done:
+            raise TimeoutError(f"run {self.id} has not ended within {timeout} seconds")
+        followed.result()
+        return self
+
+    async def _result(self, timeout: float | None) -> Any:
+        await self._wait(timeout)
+        assert self._ended is not None
+        error = driver.error_of(self.id, self._ended)
+        if error is not None:
+            raise error
+        if self._value is _NOTHING:
+            self._value = await driver.fetch(self._client, self._ended["key"])
+            await self._retire()
+        return self._value
+
+    async def _known(self) -> Family:
+        family = self._family or await driver.children(self._client, self.id)
+        if self._ended is not None:
+            self._family = family
+        return family
+
+    async def _children(self) -> Children:
+        return Children(await self._known(), self.id)
+
+    async def _cache(self) -> CacheReport:
+        return CacheReport((await self._known()).cached)
+
+    async def _cancel(self) -> None:
+        if self._ended is None:
+            await driver.cancel(self._client, self.id)
+            await self._wait(None)
+
+
+_NOTHING: Any = object()
+
+
+def _immediate(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Return what a coroutine gives that has nothing to wait for: the run's cluster, and with it its event loop, may be gone."""
+    try:
+        coroutine.send(None)
+    except StopIteration as ended:
+        return ended.value
+    raise RuntimeError(f"{coroutine} waits for a cluster that is gone")
+
+
+def _forget(client: Any, run: str) -> None:
+    living = client()
+    if living is not None and living.status == "running":
+        living.loop.add_callback(driver.retire, living, run)
+
+
+async def _begin(client: Client, message: dict[str, Any]) -> None:
+    await driver.ensure_ready(client)
+    await driver.submit(client, **message)
