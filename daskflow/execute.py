@@ -149,7 +149,8 @@ class Execution:
             self.frame = frame = parent
 
     def _ended(self, frame: GraphFrame, result: Any) -> None:
-        if frame.key is not None:
+        # Where a lost value is made again there is no cache.
+        if frame.key is not None and self.cache is not None:
             self._store(frame, -1, frame.entity, frame.key, result)
         if self.journal is not None and frame.is_child_run:
             self.journal.ended(frame)
