@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import dask
 import distributed
 from chain import LENGTH, chain
 from common import machine, seconds
@@ -77,13 +78,14 @@ class Peer:
 
 
 FULL = {"nested": 1000, "map": 1000, "chain": LENGTH}
+PER_NODE = ("fan", "hits")
 DASK = f"distributed=={distributed.__version__}"  # the same for both, so that the difference is not Dask's
 PEERS = {
     "prefect": Peer(("prefect>=3,<4", "prefect-dask", DASK), CLUSTER, {"nested": 60, "map": 200, "chain": LENGTH}),
-    "redun": Peer(("redun",), "8 threads", FULL),
+    "redun": Peer(("redun",), "8 threads", {**FULL, "hits": NODES}),
     "parsl": Peer(("parsl",), "8 threads", FULL),
     "ray": Peer(("ray",), "processes for 8 cores", {**FULL, "nested": 200}),
-    "flytekit": Peer(("flytekit>=1,<2",), IN_PROCESS, {**FULL, "fan": NODES}, in_process=True),
+    "flytekit": Peer(("flytekit>=1,<2",), IN_PROCESS, {**FULL, "fan": NODES, "hits": NODES}, in_process=True),
     "flyte": Peer(("flyte>=2,<3",), IN_PROCESS, {**FULL, "fan": NODES}, in_process=True),
 }
 TITLES = {
@@ -91,6 +93,7 @@ TITLES = {
     "map": "map of {} tiny tasks",
     "chain": "chain of {} tiny tasks",
     "fan": "a node of a workflow of {} tiny tasks",
+    "hits": "a cached result, of {} in a dynamic",
 }
 HEAD = "| ratio | workload | daskflow | peer | takes | rounds | daskflow runs | peer runs |\n|---:|---|---:|---|---:|---:|---|---|"
 
@@ -120,6 +123,16 @@ def fan(a: int) -> list[int]:
     return [step1(a=a) for _ in range(NODES)]
 
 
+@fl.task(cache=True, cache_version="1")
+def cached(a: int) -> int:
+    return a + 1
+
+
+@fl.dynamic
+def hits(n: int) -> list[int]:
+    return [cached(a=a) for a in range(n)]
+
+
 def entity(workload: str, n: int) -> tuple[Any, dict[str, Any]]:
     """Return what daskflow runs, and its inputs."""
     items = list(range(n))
@@ -128,6 +141,7 @@ def entity(workload: str, n: int) -> tuple[Any, dict[str, Any]]:
         "map": (tiny_map, {"items": items}),
         "chain": (chain, {"a": 0}),
         "fan": (fan, {"a": 0}),
+        "hits": (hits, {"n": n}),
     }
     return known[workload]
 
@@ -254,7 +268,7 @@ def compare(up: Session, name: str, workload: str, client: Client | None, given:
     peer = PEERS[name]
     n = peer.sizes[workload]
     times = rounds(lambda: by_daskflow(client, workload, n), lambda: up.ask(workload, n, given.limit), given.repeats)
-    each = n if workload == "fan" else 1
+    each = n if workload in PER_NODE else 1
     ours, theirs = (statistics.median(column) / each for column in zip(*times, strict=True))
     where = IN_PROCESS if client is None else CLUSTER
     return Row(theirs / ours, name, TITLES[workload].format(n), ours, theirs, len(times), where, peer.runs_on, {})
@@ -321,7 +335,8 @@ def main() -> None:
     given = arguments()
     say(str(machine()))
     print(HEAD, flush=True)
-    rows = run(given)
+    with tempfile.TemporaryDirectory(prefix="cache-") as folder, dask.config.set({"daskflow.cache.url": folder}):
+        rows = run(given)
     if given.json:
         figures = {**machine(), "rows": [asdict(row) for row in rows]}
         Path(given.json).write_text(json.dumps(figures, indent=1), encoding="utf-8")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+# Its local cache is in the home directory.
+os.environ["HOME"] = os.getcwd()
 
 from flytekit import LaunchPlan, dynamic, map_task, task, workflow
 from talk import CHUNK, flat, plus1, plus2, serve
@@ -66,6 +70,16 @@ def fan(a: int) -> list[int]:
     return [step1(a=a) for _ in range(NODES)]
 
 
+@task(cache=True, cache_version="1")
+def cached(a: int) -> int:
+    return plus1(a)
+
+
+@dynamic
+def hits(n: int) -> list[int]:
+    return [cached(a=a) for a in range(n)]
+
+
 def fixed(flow: Any, size: int) -> Any:
     """Return a way that runs a static graph, whose size is that of its body."""
 
@@ -82,6 +96,7 @@ def main() -> None:
         "map": lambda n: tiny_map(items=list(range(n))),
         "chain": fixed(chain, LENGTH),
         "fan": fixed(fan, NODES),
+        "hits": lambda n: hits(n=n),
     }
     serve(["flytekit"], ways)
 

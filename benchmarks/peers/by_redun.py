@@ -65,6 +65,13 @@ class Runs:
         self.scheduler = Scheduler(config=Config({"executors.default": executor}))
         self.scheduler.load()
 
+    def again(self, expression: Any) -> Any:
+        """Run with the database of the last time, which is a file."""
+        config = {"executors.default": {"type": "local", "max_workers": str(THREADS)}, "backend": {"db_uri": "sqlite:///redun.db"}}
+        scheduler = Scheduler(config=Config(config))
+        scheduler.load()
+        return scheduler.run(expression)
+
     def result(self, expression: Any) -> Any:
         return self.scheduler.run(expression)
 
@@ -76,6 +83,7 @@ def main() -> None:
         "nested": lambda n: runs.result(level1(list(range(n)))),
         "map": lambda n: runs.result(tiny_map(list(range(n)))),
         "chain": lambda n: runs.result(chain(n)),
+        "hits": lambda n: runs.again(tiny_map(list(range(n)))),
     }
     serve(["redun"], ways, before=runs.fresh)
 
