@@ -88,6 +88,8 @@ class Encoded(NamedTuple):
         The length of the whole entry.
     parsed
         What the header says, for the first who asks; who keeps the entry for more lets go of it.
+    stamp
+        What tells it from another entry of the same key, where it was read.
     """
 
     header: Bytes
@@ -95,6 +97,7 @@ class Encoded(NamedTuple):
     buffers: Sequence[Bytes]
     nbytes: int
     parsed: Head | None = None
+    stamp: Any = None
 
     @property
     def head(self) -> Head:
@@ -107,7 +110,7 @@ class Encoded(NamedTuple):
 
     def copied(self) -> Encoded:
         """Return the same with nothing in it that anybody can change."""
-        return Encoded(self.header, self.pickle, tuple([bytes(one) for one in self.buffers]), self.nbytes)
+        return Encoded(self.header, self.pickle, tuple([bytes(one) for one in self.buffers]), self.nbytes, stamp=self.stamp)
 
 
 class Outside:

@@ -30,6 +30,8 @@ _TEMPORARY = ".tmp"
 _HEAD = 4096
 # When an entry was used last is noted at most so often, and temporary files of this age are nobody's any more.
 _HOUR = 3600.0
+# Seconds that an entry from afar is taken from memory without asking whether it is still the same.
+_TRUSTED = 60.0
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 
 
@@ -55,9 +57,9 @@ class Bottom(MutableMapping[str, Encoded]):
         """Read these keys soon, with what is returned."""
         return self.__getitem__
 
-    def touch(self, key: str) -> bool:
-        """Note that a key was used; tell whether it is still there, where that costs nothing."""
-        return True
+    def touch(self, key: str, stamp: Any) -> bool:
+        """Note that a key was used; tell whether the entry is still the one that was read."""
+        raise NotImplementedError
 
     def head(self, key: str) -> tuple[Head, int]:
         """Return an entry's header and length, unchecked."""
@@ -131,14 +133,14 @@ class Files(Bottom):
         except FileNotFoundError:
             raise KeyError(key) from None
 
-    def touch(self, key: str) -> bool:
+    def touch(self, key: str, stamp: Any) -> bool:
         path = self._path(key)
         try:
             status = os.stat(path, follow_symlinks=False)
         except FileNotFoundError:
             return False
         _note_use(path, status)
-        return True
+        return bool(stamp == _stamp(status))
 
     def head(self, key: str) -> tuple[Head, int]:
         return self._reading(key, self._head)
@@ -228,7 +230,7 @@ class Files(Bottom):
     def _read(self, file: int, key: str, status: os.stat_result) -> Encoded:
         _note_use(file, status)
         if status.st_size <= SMALL:
-            return entries.opened(os.read(file, status.st_size + 1), key, self._secret)
+            return entries.opened(os.read(file, status.st_size + 1), key, self._secret)._replace(stamp=_stamp(status))
         return entries.read(_readinto(file), status.st_size, key, self._secret)
 
     def _check(self, file: int, key: str, status: os.stat_result) -> None:
@@ -276,6 +278,9 @@ class Remote(Bottom):
             system.makedirs(path.rpartition("/")[0], exist_ok=True)
             system.pipe_file(path, data)
 
+    def touch(self, key: str, stamp: Any) -> bool:
+        return bool(time.monotonic() < stamp + _TRUSTED)
+
     def __delitem__(self, key: str) -> None:
         system, path = self._at(key)
         _there(key, lambda: system.rm_file(path))
@@ -319,7 +324,7 @@ class Remote(Bottom):
 
     def _opened(self, key: str, data: bytes) -> Encoded:
         if len(data) <= SMALL:
-            return entries.opened(data, key, self._secret)
+            return entries.opened(data, key, self._secret)._replace(stamp=time.monotonic())
         # Read as a file is: what is large goes to memory of its own, which the value can write to.
         return entries.read(io.BytesIO(data).readinto, len(data), key, self._secret)
 
@@ -342,6 +347,10 @@ def _head(start: Callable[[int], bytes], key: str) -> tuple[Head, int]:
 
 def _readinto(file: int) -> Callable[[memoryview], int]:
     return lambda into: os.readv(file, [into])
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _note_use(file: int | str, status: os.stat_result) -> None:

@@ -62,7 +62,8 @@ class Store:
     url : str
         A folder, or a URL that fsspec knows.
     memory_bytes : int
-        How much is kept in memory of entries of up to 1 MiB. With files, what is gone from them is not given from memory.
+        How much is kept in memory of entries of up to 1 MiB. What is gone from files, or was stored anew, is not given from memory;
+        over fsspec it may be for a minute.
     max_bytes : int
         How much is kept; :meth:`put` evicts what was not used for longest when it is exceeded.
     max_age : float, optional
@@ -143,7 +144,8 @@ class Store:
             self._bottom[key] = entry
         except Exception as error:
             raise self._trouble("write", error) from error
-        self._remember(key, entry)
+        # What is in memory has the mark of what was read, so that another process' entry is not taken for it.
+        self._memory.discard(key)
         self._count(entry.nbytes)
 
     def remove(self, key: str) -> bool:
@@ -276,8 +278,8 @@ class Store:
         entry = self._memory.get(key)
         if entry is None:
             return None
-        # Another process may have removed it, or made anew what is too old.
-        if not self._bottom.touch(key) or (self.max_age is not None and self._is_expired(entry.head)):
+        # Another process may have removed it, or stored another one.
+        if not self._bottom.touch(key, entry.stamp) or (self.max_age is not None and self._is_expired(entry.head)):
             self._memory.discard(key)
             return None
         return entry

@@ -191,6 +191,15 @@ def test_memory_does_not_outlive_files(tmp_path: Path) -> None:
     assert len(one._memory) == 0
 
 
+def test_memory_does_not_hide_what_others_store(tmp_path: Path) -> None:
+    """What another process stored in the place of an entry is given, however often that happens, and whatever is in memory."""
+    one, other = Store(str(tmp_path / "cache")), Store(str(tmp_path / "cache"))
+    for number in range(20):
+        (one, other)[number % 3 == 0].put(KEY, number, {})
+        assert value_of(one) == value_of(other) == number
+        assert KEY in one._memory
+
+
 def test_memory_gives_new_objects(make: Callable[..., Store]) -> None:
     """A value and what it was put with can be changed without harm to what others are given."""
     one = make()
@@ -207,6 +216,7 @@ def test_memory_has_a_limit(make: Callable[..., Store]) -> None:
     one = make(memory_bytes=100_000)
     for number in range(50):
         one.put(f"{number:08x}", "x" * 9000, {})
+        one.get(f"{number:08x}")
         one.get("00000000")
     assert 80_000 < one._memory.total_weight <= 100_000
     assert "00000000" in one._memory
@@ -642,6 +652,7 @@ def test_many_with_little_memory() -> None:
     keys = [f"{number:08x}" for number in range(20)]
     for key in keys:
         one.put(key, b"x" * 1000, {})
+        one.get(key)
     assert 0 < len(one._memory) < 20
     assert set(one.get_many(keys)) == set(keys)
     assert set(one.get_many(keys[::-1])) == set(keys)
