@@ -139,7 +139,7 @@ class Execution:
                 continue
             if result is STUCK:
                 return STUCK
-            if type(frame) is GraphFrame and frame.exports is None:
+            if type(frame) is GraphFrame and (self.journal is not None or frame.key is not None):
                 self._ended(frame, result)
             parent = frame.parent
             if parent is None:
@@ -152,7 +152,7 @@ class Execution:
         # Where a lost value is made again there is no cache.
         if frame.key is not None and self.cache is not None:
             self._store(frame, -1, frame.entity, frame.key, result)
-        if self.journal is not None and frame.is_child_run:
+        if frame.exports is None and frame.entity is not None and frame.entity.kind == LAUNCH_PLAN and self.journal is not None:
             self.journal.ended(frame)
 
     def _graph_frame(self, frame: GraphFrame) -> Any:
@@ -177,8 +177,7 @@ class Execution:
             if entity.kind != TASK:
                 self._enter(entity, inputs, frame, node.slot, node.cache, key)
                 return _ENTERED
-            values[node.slot] = self._task(entity, inputs)
-            self._done(frame, node.slot, entity, key)
+            self._task(frame, node.slot, entity, inputs, key)
         if (self.check is not None and self.check(self)) or frame.outstanding:
             return STUCK
         return self._result(frame)
@@ -193,7 +192,7 @@ class Execution:
 
     def _map_frame(self, frame: MapFrame) -> Any:
         target: Entity[..., Any] = frame.entity.target  # type: ignore[union-attr]
-        lists, values, shared = list(frame.lists.items()), frame.values, frame.shared
+        lists, shared = list(frame.lists.items()), frame.shared
         if not frame.started:
             frame.started = time.perf_counter()
         while frame.cursor < frame.end:
@@ -211,8 +210,7 @@ class Execution:
             if target.kind != TASK:
                 self._enter(target, inputs, frame, item, frame.cache, key)
                 return _ENTERED
-            values[item] = self._task(target, inputs)
-            self._done(frame, item, target, key)
+            self._task(frame, item, target, inputs, key)
         if (self.check is not None and self.check(self)) or frame.outstanding:
             return STUCK
         return self._collected(frame)
@@ -222,24 +220,18 @@ class Execution:
             return None
         return frame.values
 
-    def _done(self, frame: Frame, slot: int, entity: Any, key: str | None) -> None:
+    def _task(self, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any], key: str | None) -> None:
+        value = frame.values[slot] = entity.interface.outputs.check(self._user(entity.fn, inputs), entity.name)
         if key is not None:
-            self._store(frame, slot, entity, key, frame.values[slot])
+            self._store(frame, slot, entity, key, value)
         frame.done += 1
         self._pause()
 
-    def _task(self, entity: Any, inputs: dict[str, Any]) -> Any:
-        return entity.interface.outputs.check(self._user(entity.fn, inputs), entity.name)
-
     def _user(self, function: Callable[..., Any], inputs: dict[str, Any]) -> Any:
-        """Call a user's function."""
-        if self.only_cached:
-            raise NotCached
-        return self._apart(function, inputs)
-
-    def _apart(self, function: Callable[..., Any], inputs: dict[str, Any]) -> Any:
-        """Call a function with the frames open to others meanwhile."""
+        """Call a function with the frames open to others meanwhile; a user's is not to be called where only what is cached counts."""
         if self.lock is None:
+            if self.only_cached:
+                raise NotCached
             return function(**inputs)
         self.lock.release()
         try:
@@ -272,6 +264,10 @@ class Execution:
 
     # ------------------------------------------------------------ caching
 
+    def _wait(self, function: Callable[..., Any], inputs: dict[str, Any]) -> Any:
+        """Call a function of ours that takes a while, with the frames open to others meanwhile."""
+        return function(**inputs) if self.lock is None else self._user(function, inputs)
+
     def _look_up(self, frame: Frame, slot: int, entity: Any, options: CacheOptions, inputs: dict[str, Any], hashes: Any) -> str | None:
         """Take a node's result from the cache: :data:`_DONE` where it was there, the key where not, ``None`` without a cache."""
         cache = self.cache
@@ -282,7 +278,7 @@ class Execution:
             return None
         key = ahead(cache, frame, slot) or cache.key(entity, options, inputs, hashes)
         skip = frame.scope.overwrite or (entity.kind == LAUNCH_PLAN and entity.overwrite_cache)
-        status, value = self._apart(cache.look, {"key": key, "skip": skip})
+        status, value = self._wait(cache.look, {"key": key, "skip": skip})
         if status is not CacheStatus.HIT and options.serialize:
             if self.hand_over is not None and key != self.lease:
                 self.hand_over(self, frame, slot, key)
@@ -301,8 +297,8 @@ class Execution:
         if self.only_cached:
             return status, None
         lease = Lease(cache.place(key))
-        self._apart(lease.acquire, {})
-        status, value = self._apart(cache.look, {"key": key, "again": True})
+        self._wait(lease.acquire, {})
+        status, value = self._wait(cache.look, {"key": key, "again": True})
         if status is CacheStatus.HIT:
             lease.release()
         else:
@@ -311,7 +307,7 @@ class Execution:
 
     def _store(self, frame: Frame, slot: int, entity: Any, key: str, value: Any) -> None:
         assert self.cache is not None
-        status = self._apart(self.cache.put, {"key": key, "value": value, "entity": entity, "address": node_address(frame, slot)})
+        status = self._wait(self.cache.put, {"key": key, "value": value, "entity": entity, "address": node_address(frame, slot)})
         if key in self._held:
             self._held.pop(key).release()
         self._tell(frame, slot, status)

@@ -223,11 +223,6 @@ class GraphFrame(Frame):
     def left(self) -> int:
         return len(self.todo) - self.cursor
 
-    @property
-    def is_child_run(self) -> bool:
-        """Whether its result is that of a whole child run."""
-        return self.exports is None and self.entity is not None and self.entity.kind == LAUNCH_PLAN
-
     def part(self, nodes: Sequence[Node], exports: tuple[int, ...] | None, inner: int | None = None) -> GraphFrame:
         """Return a frame with only some of the nodes, and the values that they need; it gives the exports, or the output.
 

@@ -10,6 +10,7 @@ from daskflow.errors import InputError
 from daskflow.frames import Frame, GraphFrame, MapFrame, known
 
 #: How many items of a map, and nodes of a body, are looked at.
+_FIRST = 16
 _ITEMS = 256
 _NODES = 64
 
@@ -50,7 +51,9 @@ def ahead(cache: Cache, frame: Frame, slot: int) -> str | None:
 
 def _items(cache: Cache, frame: MapFrame) -> Iterator[tuple[int, str]]:
     target = frame.entity.target  # type: ignore[union-attr]
-    for item in range(frame.cursor - 1, min(frame.end, frame.cursor - 1 + _ITEMS)):
+    # Few at first: to look at many takes a while, in which the first item would be taken for a long one.
+    many = min(_ITEMS, max(_FIRST, frame.done))
+    for item in range(frame.cursor - 1, min(frame.end, frame.cursor - 1 + many)):
         inputs = {name: items[item] for name, items in frame.lists.items()}
         try:
             yield item, cache.key(target, frame.cache, {**inputs, **frame.shared})
