@@ -53,9 +53,9 @@ def main() -> None:
             print(f"scheduler: {before:.0f} MiB before, at most {client.run_on_scheduler(peak):.0f} MiB")
             print(f"workers: at most {max(client.run(peak).values()):.0f} MiB; client: at most {peak():.0f} MiB")
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
+        # Workers first: one whose scheduler is gone takes its time.
+        for process in reversed(processes):
+            process.kill()
             process.wait()
 
 

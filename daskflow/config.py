@@ -96,13 +96,21 @@ def get(key: str) -> Any:
     OptionError
         When the value is not one that the key can have, or there is an unknown key under ``daskflow``.
     """
+    return values(key)[0]
+
+
+def values(*keys: str) -> list[Any]:
+    """Return the values of keys; raises as :func:`get` does."""
     import dask.config as dask_config
 
     for name in _names(dask_config.get("daskflow", {}) or {}):
         if name not in KEYS:
             raise OptionError(f"Dask's configuration has no key daskflow.{name}; it has {', '.join(KEYS)}")
+    return [_value(dask_config.get(f"daskflow.{key}", _UNSET), key) for key in keys]
+
+
+def _value(value: Any, key: str) -> Any:
     default, check = KEYS[key]
-    value = dask_config.get(f"daskflow.{key}", _UNSET)
     if value is _UNSET:
         value = default() if callable(default) else default
     return check(value, key)
@@ -122,6 +130,5 @@ def _names(section: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 def cache_settings(enabled: bool | None = None, overwrite: bool = False) -> CacheSettings | None:
     """Return how the cache is used, as configured; ``None`` where it is not."""
-    if not (get("cache.enabled") if enabled is None else enabled):
-        return None
-    return CacheSettings(get("cache.url"), get("cache.memory-bytes"), get("cache.max-bytes"), get("cache.max-age"), overwrite)
+    configured, url, memory, size, age = values("cache.enabled", "cache.url", "cache.memory-bytes", "cache.max-bytes", "cache.max-age")
+    return CacheSettings(url, memory, size, age, overwrite) if (configured if enabled is None else enabled) else None

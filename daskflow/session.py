@@ -169,7 +169,7 @@ def _cache_settings(entity: Any, cache: bool | None, overwrite: bool) -> CacheSe
 
 def _message(entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope, cache: CacheSettings | None) -> dict[str, Any]:
     shipment = shipping.Shipment.of(entity, prepare)
-    options = {name.replace("-", "_"): config.get(name) for name in _UNIT_OPTIONS}
+    options = {name.replace("-", "_"): value for name, value in zip(_UNIT_OPTIONS, config.values(*_UNIT_OPTIONS), strict=True)}
     root, large = references.inputs(root_unit(root_frame(entity, inputs, scope)), options["reference_bytes"], scale())
     specs = [spec(unit, shipment.names) for unit in (root, *large)]
     return {

@@ -40,6 +40,8 @@ def _installed_paths() -> tuple[str, ...]:
 _INSTALLED = _installed_paths()
 _by_value_lock = threading.Lock()
 _seen_modules: dict[str, bool] = {}
+_looked_at: set[str] = set()
+_users: set[str] = set()
 
 
 def _is_ours(name: str) -> bool:
@@ -62,7 +64,7 @@ def _users_modules_by_value() -> Iterator[None]:
     # The registry of modules is the process' own, and somebody else may be using it as well.
     with _by_value_lock:
         known = cloudpickle.list_registry_pickle_by_value()
-        added = [module for name, module in list(sys.modules.items()) if name not in known and _is_module(module) and is_users(module)]
+        added = [module for name in _users_names() if name not in known and (module := _module(name)) is not None]
         for module in added:
             cloudpickle.register_pickle_by_value(module)
         try:
@@ -72,8 +74,17 @@ def _users_modules_by_value() -> Iterator[None]:
                 cloudpickle.unregister_pickle_by_value(module)
 
 
-def _is_module(module: Any) -> bool:
-    return isinstance(module, ModuleType) and module.__name__ in sys.modules
+def _users_names() -> set[str]:
+    """Return the names of users' modules; of thousands of modules only those are looked at that are new."""
+    new = sys.modules.keys() - _looked_at
+    _users.update(name for name in new if (module := _module(name)) is not None and is_users(module))
+    _looked_at.update(new)
+    return _users
+
+
+def _module(name: str) -> ModuleType | None:
+    module: Any = sys.modules.get(name)
+    return module if isinstance(module, ModuleType) and module.__name__ in sys.modules else None
 
 
 #: Dataclasses compare with this sentinel by identity, which a copy made by pickling would not have.
