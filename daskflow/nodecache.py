@@ -74,6 +74,9 @@ def _open(settings: CacheSettings) -> Entries:
     return open_store(settings.url, settings.memory_bytes, settings.max_bytes, settings.max_age)
 
 
+_warned_of: dict[str, None] = {}
+_MOST_WARNED = 1000
+
 #: How much of what was looked up ahead is kept when nobody has come for it.
 _MOST_AHEAD = 2048
 
@@ -87,14 +90,19 @@ class NodeCache:
         Gives how it is used, or ``None`` where it is not; called when it is first needed.
     open
         Gives the store.
+    run : str
+        The run that it is for: a failure is said once in a process for each; of one without a name, once for this object.
     """
 
-    def __init__(self, settings: Callable[[], CacheSettings | None], open: Callable[[CacheSettings], Entries] | None = None) -> None:
+    def __init__(
+        self, settings: Callable[[], CacheSettings | None], open: Callable[[CacheSettings], Entries] | None = None, run: str = ""
+    ) -> None:
         self._settings = settings
         self._open = open or _open
         self._store: Entries | None = None
         self._ahead: dict[str, Any] = {}
         self._versions: dict[tuple[int, int], tuple[Any, str]] = {}
+        self._run = run
         self._warned = False
 
     @cached_property
@@ -181,8 +189,13 @@ class NodeCache:
         return self._store
 
     def _warn(self, what: str, error: Exception) -> None:
-        if not self._warned:
+        if not self._warned and self._run not in _warned_of:
             self._warned = True
+            if self._run:
+                _warned_of[self._run] = None
+                # Runs come and go: the names of the last thousand are enough.
+                if len(_warned_of) > _MOST_WARNED:
+                    _warned_of.pop(next(iter(_warned_of)), None)
             logger.warning(
                 "the cache at %s fails at %s, so the run goes on without it: %s", self.settings and self.settings.url, what, error
             )

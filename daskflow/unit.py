@@ -170,7 +170,7 @@ class Running:
         self.execution: Execution | None = None
         self.journal = Journal()
         cache = options["cache"]
-        self.cache = NodeCache(lambda: None if cache is None else CacheSettings(*cache))
+        self.cache = NodeCache(lambda: None if cache is None else CacheSettings(*cache), run=payload.run)
         now = time.perf_counter()
         self.report_at = now + _REPORT
         self.look_at = now + self.policy.budget

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 
 import daskflow as fl
@@ -24,10 +25,10 @@ def folder(tmp_path: Path) -> Path:
 def in_folder(test: Any, **config: Any) -> Any:
     """Run a test on a cluster, with a folder for marks."""
 
-    def wrapped(folder: Path) -> None:
+    def wrapped(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
         @on_cluster(**config)
         async def inner(c: Any, s: Any, *workers: Any) -> None:
-            await test(c, s, folder)
+            await (test(c, s, folder, caplog) if "caplog" in test.__annotations__ else test(c, s, folder))
             await assert_nothing_left(s)
 
         inner()
@@ -133,6 +134,17 @@ async def test_those_that_wait_hold_no_thread(c: Any, s: Any, folder: Path) -> N
     runs = [fl.run(cached.slow_trees, folder=str(folder), nums=[1, 2, 1], client=c) for _ in range(3)]
     assert [await run for run in runs] == [[[10, 11, 12], [20, 21, 22], [10, 11, 12]]] * 3
     assert marks(folder) == ["10", "11", "12", "20", "21", "22", "tree1", "tree2"]
+
+
+@over(spill_after=0)
+async def test_a_cache_that_fails_fails_no_run(c: Any, s: Any, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where nothing can be stored, all is executed, by many units; that is counted, and said once."""
+    with dask.config.set({"daskflow.cache.url": "/proc/no/such/place"}):
+        run = fl.run(cached.double_all, folder=str(folder), nums=[1, 2, 3], client=c)
+        assert await run == [2, 4, 6]
+    assert (await run.cache).counts == {"PUT_FAILURE": 3}
+    assert marks(folder) == ["1", "2", "3"]
+    assert caplog.text.count("the run goes on without it") == 1
 
 
 @over()
