@@ -30,18 +30,17 @@ from daskflow.result import Result
 from daskflow.spilling import Unit, leased, tail, take
 from daskflow.stacks import arrive, is_run, link, stack, unit_result
 from daskflow.versions import mismatch
+from daskflow.watchdog import watchdog
 from daskflow.wire import pool_chain, spec
 
 if TYPE_CHECKING:
     from distributed import Worker
 
-_TICK = 0.0025  # seconds between two looks of the watchdog
 _LONG = 0.125  # of the budget: a node that takes as much is long
 _MOST_RESUME = 4 << 20  # bytes
 _MOST_VALUES = 20_000
 _MOST_SENT = 64 << 10  # bytes
 _REPORT = 0.25  # seconds between two reports of what a unit does
-_LINGER = 1.0  # seconds that it stays without a unit to look at
 
 
 class Link:
@@ -66,7 +65,7 @@ class Link:
         self.hungry = hungry
         self.full = (self.full | set(full)) - set(free)
 
-    def send(self, message: dict[str, Any], data: dict[str, Result] | None = None) -> None:
+    def send(self, message: dict[str, Any], data: dict[str, Result] | None = None, last: bool = False) -> None:
         """Send a message; it arrives before word that the task that sends it has ended.
 
         Both go through the worker's event loop and its one stream to the scheduler, in this order.
@@ -77,16 +76,22 @@ class Link:
             What to say.
         data
             What the worker is to have, by key, when the message arrives.
+        last
+            Whether the task ends now: the message goes along with word of that.
         """
         worker = self._worker()
         if worker is not None:
-            worker.loop.add_callback(_send, worker, message, data or {})
+            worker.loop.add_callback(_send, worker, message, data or {}, last)
 
 
-def _send(worker: Worker, message: dict[str, Any], data: dict[str, Result]) -> None:
+def _send(worker: Worker, message: dict[str, Any], data: dict[str, Result], last: bool) -> None:
     new: dict[Any, object] = {key: value for key, value in data.items() if key not in worker.state.tasks}
     if new:
         worker.update_data(new)
+    if last:
+        # Sent by itself it would have word of the task's end wait for the next batch, which is some milliseconds.
+        worker.batched_stream.buffer.append(message)
+        return
     # A worker that is cut off has nobody to tell; its units are executed by others.
     with suppress(OSError):
         worker.batched_stream.send(message)
@@ -207,11 +212,11 @@ class Running:
         result = Result(unit_result(bottom, value))
         report = self.journal.report()
         if report is not None:
-            self.link.send({"op": "daskflow-report", "key": self.key, "report": report})
+            self.link.send({"op": "daskflow-report", "key": self.key, "report": report}, last=True)
         plain = result.plain
         # Whoever waits for the run need not fetch a small result then.
         if plain is not None and len(plain) <= _MOST_SENT and is_run(bottom):
-            self.link.send({"op": "daskflow-result", "key": self.key, "data": plain})
+            self.link.send({"op": "daskflow-result", "key": self.key, "data": plain}, last=True)
         return result
 
     def last_words(self) -> dict[str, Any]:
@@ -224,6 +229,11 @@ class Running:
             return {}
 
     # ------------------------------------------------------------ handing over
+
+    def fail(self, error: BaseException) -> None:
+        """Fail in the execution: what cannot be handed over, since it does not pickle, fails where it can be said."""
+        if self.execution is not None:
+            self.execution.cancelled = error
 
     def look(self, now: float) -> None:
         """Hand over what has not been started, and tell what goes on, if it is time; called by the watchdog, from its own thread."""
@@ -300,18 +310,18 @@ class Running:
         message, data = self._lowered(units)
         # What is referred to here is nowhere else after this worker's death: the unit begins anew then.
         resume = None if under_way is None or self.references else _resume(frames, under_way)
-        self.link.send({"op": "daskflow-spill", "key": self.key, "holds": holds, "resume": resume, **self._report(frames), **message}, data)
+        self.link.send(
+            {"op": "daskflow-spill", "key": self.key, "holds": holds, "resume": resume, "report": self.journal.report(frames), **message},
+            data,
+        )
 
     def _tail(self) -> None:
         assert self.execution is not None
         frames = stack(self.execution.frame)
-        told = self._report(frames)
+        report = self.journal.report(frames)
         units, output = tail(self.key, frames, self.policy, time.perf_counter(), stopped=self.execution.check is not None)
         message, data = self._lowered(units)
-        self.link.send({"op": "daskflow-tail", "key": self.key, "output": output, **told, **message}, data)
-
-    def _report(self, frames: Sequence[Frame]) -> dict[str, Any]:
-        return {"report": self.journal.report(frames)}
+        self.link.send({"op": "daskflow-tail", "key": self.key, "output": output, "report": report, **message}, data, last=True)
 
     def _lowered(self, units: Sequence[Unit]) -> tuple[dict[str, Any], dict[str, Result]]:
         """Return units, and the values that they refer to, as parts of a message; and what the worker is to have for it."""
@@ -334,65 +344,3 @@ def _resume(frames: Sequence[Frame], under_way: bool) -> bytes | None:
     lower = (frame.resumed(False, slot) for frame, slot in zip(frames, inner, strict=False))
     data = shipping.dumps((*lower, top.resumed(under_way)))
     return data if len(data) <= _MOST_RESUME else None
-
-
-class Watchdog:
-    """One thread for a process, which looks at the units at work there; it ends when there are none for a while."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._active: set[Running] = set()
-        self._thread: threading.Thread | None = None
-
-    def watching(self, unit: Running) -> Any:
-        """Return a context in which the unit is looked at."""
-        return _Watching(self, unit)
-
-    def add(self, unit: Running) -> None:
-        """Begin to look at a unit."""
-        with self._changed:
-            self._active.add(unit)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="daskflow-watchdog", daemon=True)
-                self._thread.start()
-            elif len(self._active) == 1:
-                self._changed.notify()
-
-    def remove(self, unit: Running) -> None:
-        """Look at it no longer."""
-        with self._changed:
-            self._active.discard(unit)
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                if not self._active and not self._changed.wait_for(lambda: self._active, _LINGER):
-                    self._thread = None
-                    return
-                units = list(self._active)
-            for unit in units:
-                self._look(unit)
-            time.sleep(_TICK)
-
-    def _look(self, unit: Running) -> None:
-        try:
-            unit.look(time.perf_counter())
-        except BaseException as error:
-            # What cannot be handed over, since it does not pickle, fails where it can be said: in the unit.
-            if unit.execution is not None:
-                unit.execution.cancelled = error
-
-
-class _Watching:
-    def __init__(self, watchdog: Watchdog, unit: Running) -> None:
-        self._watchdog = watchdog
-        self._unit = unit
-
-    def __enter__(self) -> None:
-        self._watchdog.add(self._unit)
-
-    def __exit__(self, *_: object) -> None:
-        self._watchdog.remove(self._unit)
-
-
-watchdog = Watchdog()
