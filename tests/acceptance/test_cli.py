@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -137,7 +138,9 @@ def test_an_interrupt_cancels_the_run(cluster: Cluster, tmp_path: Path) -> None:
     """Ctrl-C cancels the run on the cluster, which keeps nothing of it, and has a status of its own."""
     mark = tmp_path / "mark"
     arguments = ["run", FLOWS, "linger", "--mark", str(mark), "--seconds", "5", "--scheduler", cluster.address]
-    process = subprocess.Popen([DASKFLOW, *arguments], stderr=subprocess.PIPE, text=True)
+    # What runs in the background of a shell ignores interrupts, and hands that down.
+    heeds = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen([DASKFLOW, *arguments], stderr=subprocess.PIPE, text=True, preexec_fn=heeds)  # noqa: PLW1509
     wait_until(mark.exists, "the task's start")
     process.send_signal(signal.SIGINT)
     assert "interrupted; the run is cancelled" in process.communicate(timeout=60)[1]
