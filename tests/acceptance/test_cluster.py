@@ -214,6 +214,8 @@ def test_a_task_that_kills_its_worker_fails_the_run(tmp_path: Path) -> None:
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
         with pytest.raises((WorkerCrashed, RunFailed), match=r"workers died|KilledWorker"):
             fl.run(kill_worker, a=1, client=client).result(timeout=120)
+        # Dask's nanny cannot be closed while it starts a worker anew.
+        client.wait_for_workers(1, timeout=60)
 
 
 def test_a_scheduler_that_dies_is_told(tmp_path: Path) -> None:
