@@ -60,7 +60,7 @@ class Entity(Generic[P, R_co]):
         """Return an ordinary ``dask.delayed`` graph of the call, with one Dask task for each node.
 
         Any Dask scheduler computes it, and ``dask.visualize`` draws it; no daskflow plug-in is needed. A dynamic is one task that
-        executes all that it starts; limits have no effect.
+        executes all that it starts; limits and caching have no effect.
 
         Raises
         ------

@@ -297,7 +297,10 @@ class Execution:
         if self.only_cached:
             return status, None
         lease = Lease(cache.place(key))
-        self._wait(lease.acquire, {})
+        try:
+            self._wait(lease.acquire, {})
+        except OSError as error:
+            cache.warn("leases", error)
         status, value = self._wait(cache.look, {"key": key, "again": True})
         if status is CacheStatus.HIT:
             lease.release()

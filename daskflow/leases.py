@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 
 
 class Lease:
@@ -27,9 +28,8 @@ class Lease:
     """
 
     def __init__(self, name: str) -> None:
-        folder = os.path.join(tempfile.gettempdir(), f"daskflow-leases-{os.getuid()}")
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        self._path = os.path.join(folder, hashlib.blake2b(name.encode(), digest_size=16).hexdigest())
+        self._folder = os.path.join(tempfile.gettempdir(), f"daskflow-leases-{os.getuid()}")
+        self._path = os.path.join(self._folder, hashlib.blake2b(name.encode(), digest_size=16).hexdigest())
         self._file = -1
 
     def acquire(self) -> None:
@@ -40,9 +40,14 @@ class Lease:
         OSError
             When the file cannot be made.
         """
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
         while True:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:
+                os.close(file)
+                raise
             if self._is_there(file):
                 self._file = file
                 return
@@ -58,6 +63,8 @@ class Lease:
     def release(self) -> None:
         """Let others have it."""
         if self._file >= 0:
-            os.unlink(self._path)
+            # Whoever tidies up temporary files may have been here.
+            with suppress(OSError):
+                os.unlink(self._path)
             os.close(self._file)
             self._file = -1

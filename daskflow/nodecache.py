@@ -152,7 +152,7 @@ class NodeCache:
         try:
             found = self._opened().get_many(keys)
         except Exception as error:
-            self._warn("look-ups", error)
+            self.warn("look-ups", error)
             return dict.fromkeys(keys, error)
         return {one: found.get(one) for one in keys}
 
@@ -174,7 +174,7 @@ class NodeCache:
         try:
             self._opened().put(key, value, {"entity": stable_name(entity), "address": address})
         except Exception as error:
-            self._warn("storing", error)
+            self.warn("storing", error)
             return CacheStatus.PUT_FAILURE
         return CacheStatus.POPULATED
 
@@ -188,7 +188,8 @@ class NodeCache:
             self._store = self._open(self.settings)
         return self._store
 
-    def _warn(self, what: str, error: Exception) -> None:
+    def warn(self, what: str, error: Exception) -> None:
+        """Say, once, that the run goes on without the cache."""
         if not self._warned and self._run not in _warned_of:
             self._warned = True
             if self._run:

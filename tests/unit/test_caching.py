@@ -124,6 +124,18 @@ def test_a_cache_that_fails_fails_no_run(folder: Path, url: str, caplog: pytest.
     assert "the run goes on without it" in caplog.text
 
 
+def test_a_lease_that_cannot_be_had_fails_no_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the locks of leases cannot be made, what is to be computed once at a time is computed all the same, and that is said."""
+    monkeypatch.setattr("tempfile.tempdir", "/proc/no/such/place")
+    with caplog.at_level(logging.WARNING, "daskflow"):
+        assert cached.slowly(folder=str(folder), num=1) == 1
+        assert cached.slowly(folder=str(folder), num=1) == 1
+    assert marks(folder) == ["1"]
+    assert caplog.text.count("fails at leases") == 1
+
+
 def test_a_value_that_cannot_be_stored(folder: Path) -> None:
     """A result that does not pickle is the task's result all the same."""
 
