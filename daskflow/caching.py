@@ -222,7 +222,8 @@ class CacheOptions:
         inputs = tuple(inputs)
         for name in self.ignored:
             if name not in inputs:
-                raise OptionError(f"cache_ignore_input_vars of {owner} names {name!r}; its inputs are {', '.join(inputs) or 'none'}")
+                known = ", ".join(inputs) or "none"
+                raise OptionError(f"cache_ignore_input_vars, or ignored_inputs, of {owner} names {name!r}; its inputs are {known}")
 
 
 def _words(own: CacheOptions) -> dict[str, Any]:

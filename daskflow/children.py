@@ -1,4 +1,4 @@
-"""Child runs: what became of every launch plan that a run called. Pure: units' reports in, records out.
+"""What became of every launch plan that a run called, and what the cache did for its nodes. Pure: units' reports in, records out.
 
 The scheduler keeps reports (:mod:`daskflow.journal`) as they come, in order, and looks into none; they are folded here, by whoever asks.
 """

@@ -1,4 +1,4 @@
-"""Journals: what a unit tells of the child runs that it executes. Pure: frames in, reports out.
+"""Journals: what a unit tells of its child runs, and of what the cache did for its nodes. Pure: frames in, reports out.
 
 A child run is too small a thing to have a message, or an object anywhere, of its own. While a unit executes, each child run that
 ends leaves three numbers; when something is said to the scheduler anyhow, or a while has passed, those become a **report**:
