@@ -15,6 +15,7 @@ from daskflow.launchplan import LaunchPlan as LaunchPlan
 from daskflow.lowering import to_delayed as _to_delayed  # noqa: F401  (gives entities their lowering)
 from daskflow.map_task import map_task as map_task
 from daskflow.task import task as task
+from daskflow.workflow import WorkflowFailurePolicy as WorkflowFailurePolicy
 from daskflow.workflow import workflow as workflow
 
 if TYPE_CHECKING:

@@ -123,6 +123,8 @@ class Family:
         self._open: dict[str, tuple[_Calls, int]] = {}
         #: What the cache did for each node that could be cached, by its address.
         self.cached: dict[str, CacheStatus] = {}
+        #: When what failed while the run went on did so, by its address.
+        self.fell: dict[str, float] = {}
         for report in map(read, reports):
             self._fold(report)
         self._failed = self._chain(failed)
@@ -139,7 +141,7 @@ class Family:
             calls, place = self._open[id]
             child = calls.rows[place]
             calls.tell(place, child.label, child.started, when + report.epoch)
-
+        self.fell.update((address, when + report.epoch) for address, when in report.fell)
         for address, labels, slots, statuses in report.cached:
             for slot, status in zip(slots, statuses, strict=True):
                 name = "" if slot < 0 else f"[{slot + labels}]" if isinstance(labels, int) else labels[slot]
@@ -168,7 +170,7 @@ class Family:
         address = join(first.address, child.label)
         id = calls.id(place)
         status = self.status_of(calls, place)
-        ended = child.ended if child.ended is not None or status is Status.RUNNING else self._ended
+        ended = child.ended if child.ended is not None or status is Status.RUNNING else self._fell_at(address) or self._ended
         seconds = None if ended is None else max(0.0, ended - child.started)
         started = datetime.fromtimestamp(child.started, UTC)
         return ChildRun(id, first.parent, address, first.plan, status.value, started, seconds, first.limit, self)
@@ -177,9 +179,19 @@ class Family:
         """Return where a child run is in its life."""
         if calls.rows[place].ended is not None:
             return Status.SUCCEEDED
+        if self.fell and self._fell_at(join(calls.first.address, calls.rows[place].label)) is not None:
+            return Status.FAILED
         if not self._status.ended or self._status is Status.SUCCEEDED:
             return self._status
         return Status.FAILED if calls.id(place) in self._failed else Status.ABORTED
+
+    def _fell_at(self, address: str) -> float | None:
+        """Return when a node, or something around it, failed while the run went on."""
+        while address:
+            if address in self.fell:
+                return self.fell[address]
+            address = address[: max(address.rfind("/"), address.rfind("["), 0)]
+        return None
 
     def get(self, id: str) -> ChildRun:
         """Return the record of a child run.

@@ -12,11 +12,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from daskflow.announcer import Announcer
 from daskflow.dask_tasks import DaskTasks
 from daskflow.ledger import Ledger
 from daskflow.pace import Pace
 from daskflow.payload import Payload
-from daskflow.records import Adopt, Crash, Create, Ended, Free, Lift, Status, Value
+from daskflow.records import Adopt, Crash, Create, Ended, Free, Lift, Status, Stop, Value
 from daskflow.register import Entry, Register
 from daskflow.versions import versions
 from daskflow.wire import read_pool, read_spec
@@ -42,9 +43,7 @@ class Coordinator:
         self.ledger = Ledger()
         self.faults = 0
         self.register = Register()
-        self._listeners: set[str] = set()
-        self._hungry = True
-        self._full: set[str] = set()
+        self.announcer = Announcer(scheduler)
         self._scheduled = False
         self._pace = Pace()
         self._handlers: dict[str, Callable[..., Any]] = {
@@ -62,6 +61,7 @@ class Coordinator:
             "daskflow-spill": self._on_spill,
             "daskflow-tail": self._on_tail,
             "daskflow-fail": self._on_fail,
+            "daskflow-fall": self._on_fall,
             "daskflow-report": self._on_report,
             "daskflow-result": self._on_result,
         }
@@ -158,7 +158,7 @@ class Coordinator:
             "key": record.result,
             "value": entry.value[1] if entry.value is not None and entry.value[0] == record.result else None,
             "nbytes": self.tasks.nbytes(record.result) if record.result else 0,
-            "failure": _crash(failure) if isinstance(failure, Crash) else failure,
+            "failure": None if failure is None else _plain(failure),
         }
 
     def _retire(self, run: str) -> None:
@@ -173,8 +173,7 @@ class Coordinator:
     # ------------------------------------------------------------ what units say
 
     def _on_hello(self, worker: str, **_: Any) -> None:
-        self._listeners.add(worker)
-        self._tell(worker, list(self._full), [])
+        self.announcer.add(worker)
 
     def _on_spill(
         self, worker: str, key: str, units: list[Any], values: list[Any], holds: list[Any], resume: bytes | None, report: bytes | None
@@ -208,9 +207,15 @@ class Coordinator:
     def _on_fail(self, worker: str, key: str, failure: list[Any], report: bytes | None = None, run: str | None = None) -> None:
         if self.tasks.is_on(key, worker):
             entry = self._note(key, report)
-            if entry is not None and entry.story.ended is None:
+            unit = self.ledger.units[key]
+            if entry is not None and entry.story.ended is None and not unit.domain:
                 entry.story.failed = run
             self._guarded(key, lambda: self.ledger.fail(key, {"failure": failure}))
+
+    def _on_fall(self, worker: str, key: str, domains: list[list[str]], failure: list[Any]) -> None:
+        if self.tasks.is_on(key, worker):
+            for domain in domains:
+                self._guarded(key, lambda domain=domain: self.ledger.fall(key, domain, {"failure": failure}))  # type: ignore[misc]
 
     def _on_report(self, worker: str, key: str, report: bytes) -> None:
         if self.tasks.is_on(key, worker):
@@ -296,7 +301,7 @@ class Coordinator:
     def workers_changed(self, gone: str | None = None) -> None:
         """Fit what may run to the workers that there are."""
         if gone is not None:
-            self._listeners.discard(gone)
+            self.announcer.remove(gone)
         self._fit()
         self.flush_soon()
 
@@ -346,6 +351,8 @@ class Coordinator:
                 lifted.append(one.key)
             elif isinstance(one, Free):
                 freed[one.run].append(one.key)
+            elif isinstance(one, Stop):
+                self.announcer.stop(one.key)
             elif isinstance(one, Ended):
                 self._ended(one.run)
         self.tasks.start(created)
@@ -362,7 +369,8 @@ class Coordinator:
     def _create(self, one: Create) -> str:
         names = tuple(name for name, _ in one.deps)
         options, threads = self.register.runs[one.run].options, self.tasks.total_threads
-        payload = Payload(one.key, one.run, one.payload, names, options, threads, lease=one.lease)
+        failures = {name: _plain(failure) for name, failure in one.failures}
+        payload = Payload(one.key, one.run, one.payload, names, options, threads, lease=one.lease, failures=failures)
         return self.tasks.create(payload, [key for _, key in one.deps], one.depth)
 
     def _adopt(self, one: Adopt) -> None:
@@ -377,24 +385,12 @@ class Coordinator:
             self._fault(one.key, error)
 
     def _broadcast(self) -> None:
-        """Tell workers when the cluster begins, or ceases, to have threads with nothing to do, and limits to be full."""
         admission = self.ledger.admission
-        hungry = admission.n_running < self.tasks.total_threads
-        changed = {pool: full for pool, full in admission.take_changed().items() if full is not (pool in self._full)}
-        if hungry is self._hungry and not changed:
-            return
-        self._hungry = hungry
-        full = [pool for pool, is_full in changed.items() if is_full]
-        free = [pool for pool, is_full in changed.items() if not is_full]
-        self._full.update(full)
-        self._full.difference_update(free)
-        for worker in self._listeners:
-            self._tell(worker, full, free)
-
-    def _tell(self, worker: str, full: list[str], free: list[str]) -> None:
-        if worker in self.scheduler.stream_comms:
-            self.scheduler.worker_send(worker, {"op": "daskflow-hungry", "hungry": self._hungry, "full": full, "free": free})
+        self.announcer.announce(admission.n_running < self.tasks.total_threads, admission.take_changed())
 
 
-def _crash(crash: Crash) -> dict[str, Any]:
-    return {"crash": f"{crash.deaths} workers died while they executed {crash.key}"}
+def _plain(failure: Any) -> dict[str, Any]:
+    """Return the record of a failure as it travels."""
+    if isinstance(failure, Crash):
+        return {"crash": f"{failure.deaths} workers died while they executed {failure.key}"}
+    return dict(failure)

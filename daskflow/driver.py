@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from daskflow import failed
 from daskflow.children import Family
-from daskflow.errors import ClusterError, RunCancelled, RunFailed, SchedulerLost, VersionMismatch, WorkerCrashed
-from daskflow.outcome import Failure
+from daskflow.errors import ClusterError, RunCancelled, SchedulerLost, VersionMismatch
 from daskflow.records import Status
 from daskflow.result import Result
 from daskflow.versions import mismatch, versions
@@ -156,14 +156,4 @@ def error_of(run: str, ended: Mapping[str, Any]) -> BaseException | None:
         return SchedulerLost(f"the scheduler does not know run {run}; it was restarted, or the run was forgotten")
     if status == Status.ABORTED:
         return RunCancelled(f"run {run} was cancelled")
-    return _failure(run, ended["failure"])
-
-
-def _failure(run: str, failure: Mapping[str, Any]) -> BaseException:
-    if "failure" in failure:
-        return Failure(*failure["failure"]).exception()
-    if "crash" in failure:
-        return WorkerCrashed(f"run {run} failed: {failure['crash']}; look at the workers' logs, for memory above all")
-    if "erred" in failure:
-        return RunFailed(f"run {run} failed: Dask could not run unit {failure['key']}: {failure['erred']}")
-    return RunFailed(f"run {run} failed: {failure['fault']}")
+    return failed.error_of(run, ended["failure"])

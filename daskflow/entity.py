@@ -42,6 +42,10 @@ class Entity(Generic[P, R_co]):
     shipment: tuple[str, int] | None = None
     #: How its results are cached, if they are; of a map those of its items.
     cache: CacheOptions | None = None
+    #: Whether its other nodes are executed when one has failed; only workflows have the choice.
+    keep_going: bool = False
+    #: What is executed once it has failed; only workflows have one.
+    handler: Any = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Run the entity; inside a workflow's or dynamic's body, record a call and return its promise."""
@@ -107,7 +111,7 @@ class FunctionEntity(Entity[P, R_co]):
         The function itself.
     """
 
-    def __init__(self, fn: Any) -> None:
+    def __init__(self, fn: Any, untyped: bool = False) -> None:
         if isinstance(fn, Entity):
             raise DefinitionError(f"{fn!r} is an entity already; decorate a function with @{self.kind_name}")
         if not callable(fn) or not hasattr(fn, "__qualname__"):
@@ -118,7 +122,7 @@ class FunctionEntity(Entity[P, R_co]):
         self.fn = fn
         self.name = f"{fn.__module__}.{fn.__qualname__}".replace(".<locals>", "")
         self.short_name = fn.__name__
-        self.interface = Interface.of(fn, self.name)
+        self.interface = Interface.of(fn, self.name, untyped=untyped)
         self.__doc__ = fn.__doc__
         self.__name__ = fn.__name__
         self.__qualname__ = fn.__qualname__

@@ -25,6 +25,8 @@ All are picklable: each takes its message alone.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class DaskflowError(Exception):
     """Base of all errors raised by daskflow."""
@@ -88,3 +90,19 @@ class WorkerCrashed(RunError):
 
 class RunCancelled(RunError):
     """The run was cancelled."""
+
+
+@dataclass(frozen=True)
+class NodeError:
+    """What a workflow's ``on_failure`` is told: the input `err`, if it declares one. Flyte's ``FlyteError``.
+
+    Attributes
+    ----------
+    message : str
+        The exception's type and text.
+    failed_node_id : str
+        The address of the node that failed, within the run.
+    """
+
+    message: str
+    failed_node_id: str

@@ -17,6 +17,7 @@ from daskflow import config, context
 from daskflow.caching import CacheOptions, CacheSettings, CacheStatus
 from daskflow.entity import DYNAMIC, LAUNCH_PLAN, MAP, TASK, Entity
 from daskflow.errors import RunFailed
+from daskflow.catching import catch, raise_failures, skipped, tolerate, too_few
 from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame, known
 from daskflow.graph import Node, resolve
 from daskflow.leases import Lease
@@ -68,6 +69,8 @@ class Execution:
         Called with a node that only one may compute at a time, and the key, unless :attr:`lease` is that. Without it the thread waits.
     only_cached : bool
         Whether :class:`NotCached` is raised where a user's function would have to be called.
+    fell
+        Called with the domains, and the error, of what has failed while other units execute parts of it.
     """
 
     def __init__(self, frame: Frame, spill: Callable[[Execution], None] | None = None, *, eager: bool = False) -> None:
@@ -82,6 +85,7 @@ class Execution:
         self.lease = ""
         self.hand_over: Callable[[Execution, Frame, int, str], None] | None = None
         self.only_cached = False
+        self.fell: Callable[[list[tuple[str, ...]], BaseException], None] | None = None
         self._held: dict[str, Lease] = {}
         self._spill = spill
         self._eager = eager
@@ -100,16 +104,47 @@ class Execution:
         if self.lock is not None:
             self.lock.acquire()
         try:
-            return self._loop()
-        except BaseException as error:
-            annotate(error, *self._where(), self.current[0].item(self.current[1]))
-            raise
+            return self._to_the_end()
         finally:
             if self.lock is not None:
                 self.lock.release()
             state.executing = outer
             for lease in self._held.values():
                 lease.release()
+
+    def _to_the_end(self) -> Any:
+        """Go on, in spite of failures, as long as some frame takes them."""
+        while True:
+            try:
+                self._raise_arrived()
+                return self._loop()
+            except BaseException as raised:
+                annotate(raised, *self._where(), self.current[0].item(self.current[1]))
+                error = self._caught(raised)
+                if error is raised:
+                    raise
+                if error is not None:
+                    raise error from None
+
+    def _raise_arrived(self) -> None:
+        """Fail where a result that is needed has arrived as a failure."""
+        for frame in stack(self.frame):
+            if frame.failed is not None:
+                failed, frame.failed = frame.failed, None
+                self.current = (frame, -1)
+                raise failed.exception()
+
+    def _caught(self, error: BaseException) -> BaseException | None:
+        """Let the nearest frame that takes an error have it; return what is to be raised where none does."""
+        if isinstance(error, (NotCached, KeyboardInterrupt)) or error is self.cancelled:
+            return error
+        catcher = catch(*self.current, error)
+        self.frame = catcher.frame or self.frame
+        if self.journal is not None and catcher.fell is not None:
+            self.journal.fell(node_address(*catcher.fell))
+        if self.fell is not None and catcher.frame is not None and catcher.domains:
+            self.fell(catcher.domains, catcher.error)
+        return catcher.error if catcher.frame is None else None
 
     def address(self) -> str:
         """Return the address of the node that is executing."""
@@ -157,7 +192,7 @@ class Execution:
 
     def _graph_frame(self, frame: GraphFrame) -> Any:
         """Execute the frame's nodes until one enters a frame of its own, or none is left."""
-        values = frame.values
+        values, catches = frame.values, frame.catches
         if not frame.started:
             frame.started = time.perf_counter()
         while frame.cursor < len(frame.todo):
@@ -167,6 +202,8 @@ class Execution:
             frame.cursor += 1
             if frame.outstanding and not all(known(values[slot]) for slot in node.deps):
                 frame.waiting.append(node)
+                continue
+            if catches and skipped(frame, node):
                 continue
             self.current = (frame, node.slot)
             entity = node.entity
@@ -186,6 +223,10 @@ class Execution:
         if frame.exports is not None:
             return tuple(frame.values[slot] for slot in frame.exports)
         self.current = (frame, -1)
+        if frame.failing is not None:
+            raise frame.failing.exception()
+        if frame.catches:
+            raise_failures(frame)
         value = resolve(frame.graph.output, frame.values)
         entity = frame.entity
         return value if entity is None else entity.interface.outputs.check(value, entity.name)
@@ -216,6 +257,9 @@ class Execution:
         return self._collected(frame)
 
     def _collected(self, frame: MapFrame) -> Any:
+        if frame.allowed is not None and not frame.exports:
+            self.current = (frame, -1)
+            tolerate(frame)
         if not frame.exports and frame.entity.interface.outputs.annotation is type(None):  # type: ignore[union-attr]
             return None
         return frame.values
@@ -253,7 +297,9 @@ class Execution:
         if entity.kind == MAP:
             length, lists, shared = entity.split(inputs)
             items = self.frame = MapFrame(entity, parent, slot, length, lists, shared)
-            items.cache = cache
+            items.cache, items.allowed = cache, entity.tolerance.allowed(length)
+            if items.allowed is not None and items.allowed < 0:
+                raise too_few(items)
             return
         if entity.kind == DYNAMIC:
             graph, arguments = self._user(entity.build, {"inputs": inputs}), list[Any]()

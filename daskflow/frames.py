@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from daskflow.caching import CacheOptions
 from daskflow.entity import LAUNCH_PLAN, MAP, WORKFLOW, Entity
+from daskflow.failed import Failed
 from daskflow.graph import Graph, Node
 from daskflow.scope import Scope
 
@@ -75,9 +76,11 @@ class Frame:
         When it was entered, in seconds of a monotonic clock.
     keys : dict or None
         The cache's keys of nodes that were looked up ahead; they do not travel.
+    failed : Failed or None
+        What has arrived in the place of a result that the frame cannot do without.
     """
 
-    __slots__ = ("_scope", "done", "entity", "keys", "outstanding", "parent", "slot", "started", "values")
+    __slots__ = ("_scope", "done", "entity", "failed", "keys", "outstanding", "parent", "slot", "started", "values")
 
     parent: Frame | None
 
@@ -90,6 +93,7 @@ class Frame:
         self.done = 0
         self.started = 0.0
         self.keys: dict[int, str] | None = None
+        self.failed: Failed | None = None
         self._scope: Scope | None = None
 
     @property
@@ -111,11 +115,26 @@ class Frame:
         """Return what tells a node from the others of the whole graph or map, however that was cut."""
         return slot
 
+    @property
+    def catches(self) -> bool:
+        """Whether a node, or item, may fail while the others go on."""
+        return False
+
+    @property
+    def handler(self) -> Node | None:
+        """What is to be executed once the frame has failed."""
+        return None
+
+    def domain_of(self, place: int) -> tuple[str, ...]:
+        """Return what fails with a node, or item, of the frame."""
+        return self.scope.inner_domain(place) if self.catches else self.scope.domain
+
     def _make_scope(self) -> Scope:
         assert self.parent is not None
         assert self.entity is not None
-        outer, label = self.parent.scope._replace(item=self.parent.item(self.slot)), self.parent.label(self.slot)
         place = self.parent.place(self.slot)
+        outer, label = self.parent.scope, self.parent.label(self.slot)
+        outer = outer._replace(item=self.parent.item(self.slot), domain=self.parent.domain_of(place))
         is_run = isinstance(self.parent, GraphFrame) and isinstance(self.parent.graph, Root)
         if self.entity.kind != MAP and is_run:
             label = ""
@@ -194,9 +213,11 @@ class GraphFrame(Frame):
         The slots whose values are the frame's result, for a part; ``None`` for the output of the graph.
     key : str or None
         The cache's key of the output, where it is to be stored.
+    failing : Failed or None
+        Why the frame has failed, while its handler is executed.
     """
 
-    __slots__ = ("cursor", "exports", "graph", "key", "todo", "waiting")
+    __slots__ = ("cursor", "exports", "failing", "graph", "key", "todo", "waiting")
 
     def __init__(
         self,
@@ -215,8 +236,32 @@ class GraphFrame(Frame):
         self.waiting: list[Node] = []
         self.exports = exports
         self.key: str | None = None
+        self.failing: Failed | None = None
+
+    @property
+    def catches(self) -> bool:
+        return self.entity is not None and self.entity.keep_going and self.failing is None
+
+    @property
+    def handler(self) -> Node | None:
+        return None if self.entity is None or self.exports is not None else self.entity.handler
+
+    def domain_of(self, place: int) -> tuple[str, ...]:
+        if self.failing is None and (self.catches or self.entity is None or self.entity.handler is None):
+            return super().domain_of(place)
+        return self.scope.inner_domain("body" if self.failing is None else "handler")
+
+    def fail(self, error: BaseException, handler: Node) -> None:
+        """Give up what is left, but for what is to be executed once the frame has failed."""
+        self.failing = Failed(error)
+        self.todo, self.cursor, self.waiting, self.outstanding = [handler.told(error)], 0, [], {}
+        if isinstance(self.values, list):
+            self.values = dict(enumerate(self.values))
+        self.values[handler.slot] = MISSING
 
     def label(self, slot: int) -> str:
+        if self.entity is not None and self.entity.handler is not None and slot == self.entity.handler.slot:
+            return "on_failure"
         return self.graph.label(slot)
 
     @property
@@ -231,6 +276,8 @@ class GraphFrame(Frame):
         values = {slot: self.values[slot] for node in nodes for slot in node.deps}
         for slot in self.graph.output_slots if exports is None else exports:
             values[slot] = self.values[slot]
+        if exports is None:
+            values.update(self._beside())
         for node in nodes:
             values[node.slot] = MISSING
         labels = {node.slot: self.label(node.slot) for node in nodes}
@@ -240,7 +287,16 @@ class GraphFrame(Frame):
         kind = Root if isinstance(self.graph, Root) else Part
         part = GraphFrame(kind(labels, *output), values, self.entity, None, self.slot, nodes, exports)
         part.scope, part.key = self.scope, self.key if exports is None else None
+        part.failing = self.failing
         return part
+
+    def _beside(self) -> dict[int, Any]:
+        """Return values that the frame's end needs beside its output: failures to be told, and what its handler is given."""
+        kept = dict.fromkeys(self.handler.deps) if self.handler is not None else {}
+        if self.catches:
+            slots = self.values.items() if isinstance(self.values, dict) else enumerate(self.values)
+            kept.update((slot, None) for slot, value in slots if type(value) in (External, Failed))
+        return {slot: self.values[slot] for slot in kept}
 
     def resumed(self, current: bool, inner: int | None = None) -> GraphFrame:
         todo = [*self.waiting, *self.todo[self.cursor - current :]]
@@ -250,7 +306,7 @@ class GraphFrame(Frame):
 
     def __reduce__(self) -> tuple[Any, ...]:
         assert isinstance(self.graph, Part)
-        rest = (self.exports, self.scope, tuple(self.outstanding), self.key)
+        rest = (self.exports, self.scope, tuple(self.outstanding), self.key, self.failing)
         return _graph_frame, (self.graph, self.values, self.entity, self.slot, tuple(self.todo[self.cursor :]), *rest)
 
 
@@ -271,9 +327,13 @@ class MapFrame(Frame):
         The results that other units give; they are missing among the values.
     cache : CacheOptions or None
         How the items' results are cached, if they are.
+    allowed : int or None
+        How many of the whole map's items may fail; ``None`` where none may, and the first failure is the map's.
+    failures : int
+        How many have failed here.
     """
 
-    __slots__ = ("away", "cache", "cursor", "end", "exports", "lists", "offset", "shared")
+    __slots__ = ("allowed", "away", "cache", "cursor", "end", "exports", "failures", "lists", "offset", "shared")
 
     def __init__(
         self,
@@ -295,6 +355,12 @@ class MapFrame(Frame):
         self.end = length
         self.away: list[Away] = []
         self.cache: CacheOptions | None = None
+        self.allowed: int | None = None
+        self.failures = 0
+
+    @property
+    def catches(self) -> bool:
+        return self.allowed is not None
 
     def label(self, slot: int) -> str:
         return f"[{self.place(slot)}]"
@@ -314,7 +380,7 @@ class MapFrame(Frame):
         assert self.entity is not None
         lists = {name: _cut(items, start, stop) for name, items in self.lists.items()}
         part = MapFrame(self.entity, None, self.slot, stop - start, lists, self.shared, self.offset + start, exports=True)
-        part.scope, part.cache = self.scope, self.cache
+        part.scope, part.cache, part.allowed = self.scope, self.cache, self.allowed
         return part
 
     def resumed(self, current: bool, inner: int | None = None) -> MapFrame:
@@ -322,7 +388,7 @@ class MapFrame(Frame):
         copy = MapFrame(self.entity, None, self.slot, 0, {}, self.shared, self.offset, self.exports)
         copy.values, copy.outstanding, copy.scope = self.values, self.outstanding, self.scope
         copy.cursor, copy.end, copy.away = self.cursor - current, self.end, self.away
-        copy.cache = self.cache
+        copy.cache, copy.allowed, copy.failures = self.cache, self.allowed, self.failures
         left = range(copy.cursor, copy.end)
         copy.lists = {name: {item: items[item] for item in left} for name, items in self.lists.items()}
         return copy
@@ -330,6 +396,7 @@ class MapFrame(Frame):
     def __reduce__(self) -> tuple[Any, ...]:
         away = [tuple(one) for one in self.away]
         rest = (self.offset, self.cursor, self.end, self.exports, self.scope, tuple(self.outstanding), away, self.cache)
+        rest = (*rest, self.allowed, self.failures)  # type: ignore[assignment]
         return _map_frame, (self.entity, self.slot, _packed(self.values), self.lists, self.shared, *rest)
 
 
@@ -347,9 +414,10 @@ def _graph_frame(
     scope: Scope,
     outstanding: Sequence[str],
     key: str | None,
+    failing: Failed | None,
 ) -> GraphFrame:
     frame = GraphFrame(graph, values, entity, None, slot, todo, exports)
-    frame.scope, frame.key = scope, key
+    frame.scope, frame.key, frame.failing = scope, key, failing
     frame.outstanding = dict.fromkeys(outstanding)
     return frame
 
@@ -368,13 +436,15 @@ def _map_frame(
     outstanding: Sequence[str],
     away: Sequence[tuple[int, int, str, int]],
     cache: CacheOptions | None,
+    allowed: int | None,
+    failures: int,
 ) -> MapFrame:
     frame = MapFrame(entity, None, slot, 0, lists, shared, offset, exports)
     there, missing = values
     frame.values = [*there, *[MISSING] * missing]
     frame.cursor, frame.end, frame.scope = cursor, end, scope
     frame.away = [Away(*one) for one in away]
-    frame.cache = cache
+    frame.cache, frame.allowed, frame.failures = cache, allowed, failures
     frame.outstanding = dict.fromkeys(outstanding)
     return frame
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskflow.caching import CacheOptions, HashMethod
-from daskflow.errors import GraphError, InputError, PromiseError
+from daskflow.errors import GraphError, InputError, NodeError, PromiseError
 from daskflow.overrides import apply
 from daskflow.promise import Promise, Step, holds_promise
 from daskflow.types import SCALARS, Mismatch, assignable, describe, item_type, shorten
@@ -88,6 +88,14 @@ class Node:
         node.cache, node.hashes = self.cache, self.hashes
         return node
 
+    def told(self, error: BaseException) -> Node:
+        """Return the call of what is executed on a failure, with the failure among its inputs if it takes one."""
+        if "err" not in self.entity.interface.parameters:
+            return self
+        run_node = next((note.removeprefix("node: ") for note in getattr(error, "__notes__", ()) if note.startswith("node: ")), "")
+        told = NodeError(f"{type(error).__name__}: {error}", run_node)
+        return self.reduced({**self.constants, "err": told}, self.whole)
+
     def inputs(self, values: Any) -> dict[str, Any]:
         """Return the node's inputs by name, checked, from the values of its graph's slots.
 
@@ -121,15 +129,18 @@ class Graph:
         In the order of the calls; node ``i`` has slot ``n_inputs + i``.
     output
         What the body returned, with references in the place of promises.
+    handler : Node or None
+        What is executed once the body has failed; its slot comes after all others.
     """
 
-    __slots__ = ("_calls", "_labels", "n_inputs", "nodes", "output", "output_slots")
+    __slots__ = ("_calls", "_labels", "handler", "n_inputs", "nodes", "output", "output_slots")
 
     def __init__(self, n_inputs: int, nodes: list[Node], output: Any) -> None:
         self.n_inputs = n_inputs
         self.nodes = nodes
         self.output = output
         self.output_slots = tuple(sorted(set(slots_of(output))))
+        self.handler: Node | None = None
         self._labels: list[str] | None = None
         self._calls: dict[int, dict[Entity[..., Any], int]] = {}
 

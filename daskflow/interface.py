@@ -153,7 +153,7 @@ class Interface:
         return Interface, (self.name, self.parameters, self.outputs)
 
     @classmethod
-    def of(cls, function: Callable[..., Any], name: str) -> Interface:
+    def of(cls, function: Callable[..., Any], name: str, untyped: bool = False) -> Interface:
         """Read the interface of a function from its annotations.
 
         Parameters
@@ -162,6 +162,8 @@ class Interface:
             What the user decorated.
         name
             The entity's name, for messages.
+        untyped : bool
+            Whether inputs without an annotation are taken as they come, and so is a result.
 
         Raises
         ------
@@ -169,6 +171,8 @@ class Interface:
             When an annotation is missing, cannot be resolved or used, or a parameter is of a kind that a graph cannot bind.
         """
         hints = _hints(function, name)
+        if untyped:
+            hints = {**dict.fromkeys([*inspect.signature(function).parameters, "return"], Any), **hints}
         parameters = {}
         for parameter in inspect.signature(function).parameters.values():
             parameters[parameter.name] = _parameter(parameter, hints, name)

@@ -68,18 +68,21 @@ class Report(NamedTuple):
         The ids of child runs of which another unit told that they were executing, and when they ended.
     cached : list of (str, labels, slots, statuses)
         What the cache did, by the address of a body or map: for each node or item its slot, -1 for the body itself, and a status.
+    fell : list of (str, float)
+        The addresses of nodes, and of bodies, that failed while the run went on, and when.
     """
 
     epoch: float
     told: list[Told]
     ended: list[tuple[str, float]]
     cached: list[tuple[str, dict[int, str] | int, list[int], list[str]]]
+    fell: list[tuple[str, float]]
 
 
 def read(report: bytes) -> Report:
     """Return what a report says."""
-    epoch, told, ended, cached = pickle.loads(report)
-    return Report(epoch, [Told(*one) for one in told], ended, cached)
+    epoch, told, *rest = pickle.loads(report)
+    return Report(epoch, [Told(*one) for one in told], *rest)
 
 
 class _Calls:
@@ -138,6 +141,7 @@ class Journal:
         self._ended: list[tuple[str, float]] = []
         self._marks: set[tuple[bytes, int]] = set()
         self._cached: list[tuple[Any, ...]] = []
+        self._fell: list[tuple[str, float]] = []
         self._looked_in: Frame | None = None
         self._looked: dict[int, CacheStatus] = {}
 
@@ -161,6 +165,10 @@ class Journal:
                 labels = {slot: "" if is_run else frame.label(slot) for slot in looked if slot >= 0}
             self._cached.append((frame.scope.address, labels, list(looked), [str(status) for status in looked.values()]))
             self._looked_in, self._looked = None, {}
+
+    def fell(self, address: str) -> None:
+        """Note that something has failed while the run goes on."""
+        self._fell.append((address, time.perf_counter()))
 
     def ended(self, frame: GraphFrame) -> None:
         """Note that a child run has its result."""
@@ -191,10 +199,12 @@ class Journal:
         told, self._told = self._told, []
         cached, self._cached = self._cached, []
         ended, self._ended = self._ended, []
+        fell, self._fell = self._fell, []
         for frame in frames:
             told.extend(self._announced(frame))
             told.extend(self._open(frame))
-        return pickle.dumps((self._epoch, told, ended, cached), protocol=5) if told or ended or cached else None
+        news = told or ended or cached or fell
+        return pickle.dumps((self._epoch, told, ended, cached, fell), protocol=5) if news else None
 
     def _is_new(self, frame: Frame, slot: int) -> bool:
         mark = (frame.scope.digest, slot)

@@ -95,6 +95,16 @@ class LaunchPlan(Entity[P, R_co]):
         }
         return Interface(self.name, parameters, own.outputs)
 
+    @property
+    def keep_going(self) -> bool:  # type: ignore[override]
+        """Whether the workflow's other nodes are executed when one has failed."""
+        return self.workflow.keep_going
+
+    @property
+    def handler(self) -> Any:
+        """What is executed once the workflow has failed."""
+        return self.workflow.handler
+
     def prepare(self) -> None:
         """Trace the workflow."""
         self.workflow.prepare()

@@ -22,11 +22,11 @@ their slots like any other unit.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from daskflow.admission import Admission, Pool
-from daskflow.records import Adopt, Crash, Create, Ended, Free, Instruction, LedgerError, Lift, Run, Spec, State, Status, Unit, Value
+from daskflow.records import Adopt, Crash, Create, Ended, Free, Instruction, LedgerError, Lift, Run, Spec, State, Status, Stop, Unit, Value
 
 
 class Ledger:
@@ -144,10 +144,16 @@ class Ledger:
         return True
 
     def fail(self, key: str, failure: Any) -> None:
-        """Fail the run of a running unit."""
+        """Fail what fails with a running unit: the run, or something in it that may fail alone."""
         unit = self._running(key)
         if unit is not None:
-            self.fail_run(unit.run.id, failure)
+            self._fail(unit, failure)
+
+    def fall(self, key: str, domain: Sequence[str], failure: Any) -> None:
+        """Fail something that may fail alone, and of which a running unit, which has found that out, executes a part."""
+        unit = self._running(key)
+        if unit is not None:
+            self._fall(unit.run, domain[-1], failure)
 
     # ------------------------------------------------------------ what Dask says
 
@@ -155,6 +161,8 @@ class Ledger:
         """The task of a unit has its result."""
         unit = self.units.get(key)
         if unit is None:
+            return
+        if unit.state is State.FAILED:
             return
         if unit.state is State.TAILED:
             self.admission.release(key)
@@ -175,7 +183,7 @@ class Ledger:
             Whether a worker died under it.
         """
         unit = self.units.get(key)
-        if unit is None:
+        if unit is None or unit.state is State.FAILED:
             return False
         if unit.state is State.TAILED:
             self.admission.release(key)
@@ -183,7 +191,7 @@ class Ledger:
             return False
         unit.deaths += died
         if unit.deaths > self.most_deaths:
-            self.fail_run(unit.run.id, Crash(key, unit.deaths))
+            self._fail(unit, Crash(key, unit.deaths))
             return False
         self.admission.release(key)
         unit.state = State.LOST if unit.refs else State.FREED
@@ -205,7 +213,7 @@ class Ledger:
             self.admission.release(key)
         if unit.refs == 0:
             self._delete(unit)
-        elif unit.state is not State.TAILED:
+        elif unit.state not in (State.TAILED, State.FAILED):
             self.fail_run(unit.run.id, LedgerError(f"Dask has forgotten the task {key}, which is needed"))
 
     # ------------------------------------------------------------ within
@@ -224,15 +232,44 @@ class Ledger:
         unit = Unit(run, spec)
         unit.deps = tuple(self._find(key) for key in spec.deps)
         self.units[spec.key] = run.units[spec.key] = unit
+        for domain in unit.domain:
+            run.domains.setdefault(domain, {})[unit] = None
         for dep in unit.deps:
             dep.refs += 1
             source = dep.last()
             if not source.finished:
                 source.waiters.append(unit)
                 unit.missing += 1
-        if not unit.missing:
+        fallen = [domain for domain in unit.domain if domain in run.fallen]
+        if fallen:
+            self._end_failed(unit, run.fallen[fallen[0]])
+        elif not unit.missing:
             self._enqueue(unit)
         return unit
+
+    def _fail(self, unit: Unit, failure: Any) -> None:
+        if unit.domain:
+            self._fall(unit.run, unit.domain[-1], failure)
+        else:
+            self.fail_run(unit.run.id, failure)
+
+    def _fall(self, run: Run, domain: str, failure: Any) -> None:
+        """End all units of something that has failed: whoever waits for one is told of the failure instead of a result."""
+        if domain in run.fallen or run.status.ended:
+            return
+        run.fallen[domain] = failure
+        for unit in list(run.domains.get(domain, ())):
+            # What it tails to is in the domain as well.
+            if not unit.finished and unit.state is not State.TAILED and self.units.get(unit.key) is unit:
+                self._end_failed(unit, failure)
+
+    def _end_failed(self, unit: Unit, failure: Any) -> None:
+        if unit.state is State.RUNNING:
+            self.instructions.append(Stop(unit.key))
+        unit.state, unit.failure, unit.finished = State.FAILED, failure, True
+        if unit.created:
+            self._free_task(unit)
+        self._settle(unit)
 
     def _keep(self, unit: Unit, values: Iterable[Value]) -> None:
         """Take up values of a unit as units that have been executed."""
@@ -283,7 +320,7 @@ class Ledger:
         for lease in leases:
             _, waiting = self.leases.pop(lease)
             # Those of a run that has ended meanwhile are gone.
-            alive = [one for one in waiting if self.units.get(one.key) is one]
+            alive = [one for one in waiting if self.units.get(one.key) is one and one.state is State.WAITING]
             if alive:
                 self.leases[lease] = (alive[0], deque(alive[1:]))
                 alive[0].leases.append(lease)
@@ -297,8 +334,10 @@ class Ledger:
             self.instructions.append(Lift(unit.key))
             return
         unit.created = True
-        deps = tuple((dep.key, dep.last().key) for dep in unit.deps)
-        self.instructions.append(Create(unit.key, unit.run.id, unit.payload, deps, unit.depth, unit.lease))
+        sources = [(dep.key, dep.last()) for dep in unit.deps]
+        deps = tuple((name, source.key) for name, source in sources if source.failure is None)
+        failures = tuple((name, source.failure) for name, source in sources if source.failure is not None)
+        self.instructions.append(Create(unit.key, unit.run.id, unit.payload, deps, unit.depth, unit.lease, failures))
         unit.payload = b""
 
     def _settle(self, unit: Unit) -> None:
@@ -347,7 +386,7 @@ class Ledger:
         if unit.target is not None:
             held.append(unit.target)
         unit.pins, unit.deps = {}, ()
-        if unit.state is not State.TAILED:
+        if unit.state not in (State.TAILED, State.FAILED):
             unit.state = State.FREED
         if unit.created:
             self._free_task(unit)
@@ -363,7 +402,16 @@ class Ledger:
         self.admission.release(unit.key)
         self.units.pop(unit.key, None)
         unit.run.units.pop(unit.key, None)
+        for domain in unit.domain:
+            self._leave(unit, domain)
         self._end_leases(unit)
+
+    def _leave(self, unit: Unit, domain: str) -> None:
+        members = unit.run.domains.get(domain)
+        if members is not None:
+            members.pop(unit, None)
+            if not members:
+                del unit.run.domains[domain]
 
     def _end(self, run_id: str, status: Status, failure: Any) -> None:
         run = self.runs.get(run_id)
@@ -378,10 +426,13 @@ class Ledger:
         units = list(run.units.values())
         for unit in units:
             self.admission.release(unit.key)
+            if unit.state is State.RUNNING:
+                self.instructions.append(Stop(unit.key))
             if unit.created:
                 self._free_task(unit)
             self.units.pop(unit.key, None)
         run.units.clear()
+        run.domains.clear()
         for unit in units:
             self._end_leases(unit)
         run.root = None

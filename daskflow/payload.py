@@ -27,9 +27,11 @@ class Payload:
         that it might name are gone.
     lease : str
         The cache's key that only this unit may compute; empty for none.
+    failures : dict
+        By the names of results that are not there, why.
     """
 
-    __slots__ = ("data", "key", "lease", "may_spill", "names", "options", "place", "run", "threads")
+    __slots__ = ("data", "failures", "key", "lease", "may_spill", "names", "options", "place", "run", "threads")
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Payload:
         may_spill: bool = True,
         place: tuple[Any, ...] | None = None,
         lease: str = "",
+        failures: dict[str, Any] | None = None,
     ) -> None:
         self.key = key
         self.run = run
@@ -52,9 +55,11 @@ class Payload:
         self.may_spill = may_spill
         self.place = place
         self.lease = lease
+        self.failures = failures or {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Payload, (self.key, self.run, self.data, self.names, self.options, self.threads, self.may_spill, self.place, self.lease)
+        rest = (self.threads, self.may_spill, self.place, self.lease, self.failures)
+        return Payload, (self.key, self.run, self.data, self.names, self.options, *rest)
 
     # Dask logs and shows a task's arguments: a user's values and secrets are none of its business.
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ class State(Enum):
     LOST = "lost"
     TAILED = "tailed"
     DONE = "done"
+    FAILED = "failed"
     FREED = "freed"
 
 
@@ -51,6 +52,8 @@ class Spec(NamedTuple):
         Deeper units go first.
     lease : str
         What no other unit may have at the same moment, until the result is there; empty for nothing.
+    domain : tuple of str
+        What fails with it, outermost first; empty where its failure is that of the run.
     """
 
     key: str
@@ -59,6 +62,7 @@ class Spec(NamedTuple):
     pool: Pool | None
     depth: int
     lease: str = ""
+    domain: tuple[str, ...] = ()
 
 
 class Value(NamedTuple):
@@ -77,7 +81,7 @@ class Value(NamedTuple):
 
 
 class Create(NamedTuple):
-    """Give Dask a new task; `deps` pairs the name by which the unit knows a result with the task that has it."""
+    """Give Dask a new task; `deps` pairs the name by which the unit knows a result with the task that has it, `failures` with why there is none."""
 
     key: str
     run: str
@@ -85,6 +89,7 @@ class Create(NamedTuple):
     deps: tuple[tuple[str, str], ...]
     depth: int
     lease: str = ""
+    failures: tuple[tuple[str, Any], ...] = ()
 
 
 class Adopt(NamedTuple):
@@ -110,13 +115,19 @@ class Free(NamedTuple):
     run: str
 
 
+class Stop(NamedTuple):
+    """What is executing of the task is for nothing."""
+
+    key: str
+
+
 class Ended(NamedTuple):
     """The run has ended; its tasks, but for one with the result, are free."""
 
     run: str
 
 
-Instruction = Create | Adopt | Lift | Free | Ended
+Instruction = Create | Adopt | Lift | Free | Stop | Ended
 
 
 class Crash(NamedTuple):
@@ -139,6 +150,8 @@ class Unit:
         "deaths",
         "deps",
         "depth",
+        "domain",
+        "failure",
         "finished",
         "holds",
         "key",
@@ -162,6 +175,9 @@ class Unit:
         self.pool = spec.pool
         self.depth = spec.depth
         self.lease = spec.lease
+        self.domain = spec.domain
+        #: Why it has no result, and will have none; opaque.
+        self.failure: Any = None
         #: What it holds, of its own or of a unit that it is the tail of.
         self.leases: list[str] = []
         self.deps: tuple[Unit, ...] = ()
@@ -207,9 +223,13 @@ class Run:
         Why it did not succeed; opaque here.
     result : str
         Once it has succeeded, the Dask key of its result.
+    domains : dict
+        By what fails together, the units in it.
+    fallen : dict
+        By what has failed, why.
     """
 
-    __slots__ = ("failure", "id", "owner", "result", "root", "status", "units")
+    __slots__ = ("domains", "failure", "fallen", "id", "owner", "result", "root", "status", "units")
 
     def __init__(self, id: str, owner: str) -> None:
         self.id = id
@@ -219,3 +239,5 @@ class Run:
         self.result = ""
         self.root: Unit | None = None
         self.units: dict[str, Unit] = {}
+        self.domains: dict[str, dict[Unit, None]] = {}
+        self.fallen: dict[str, Any] = {}

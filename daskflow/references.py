@@ -208,7 +208,7 @@ class _Lowering:
         if not changed:
             return frame
         copy = GraphFrame(frame.graph, {**frame.values, **changed}, frame.entity, None, frame.slot, todo, frame.exports)
-        copy.scope, copy.outstanding, copy.key = frame.scope, frame.outstanding, frame.key
+        copy.scope, copy.outstanding, copy.key, copy.failing = frame.scope, frame.outstanding, frame.key, frame.failing
         return copy
 
     def _node(self, node: Node, digest: bytes, values: dict[int, Any], free: Iterator[int]) -> Node:
@@ -242,6 +242,7 @@ class _Lowering:
             return frame
         copy = MapFrame(frame.entity, None, frame.slot, 0, lists, shared, frame.offset, frame.exports)  # type: ignore[arg-type]
         copy.values, copy.cursor, copy.end, copy.cache = values, frame.cursor, frame.end, frame.cache
+        copy.allowed, copy.failures = frame.allowed, frame.failures
         copy.scope, copy.outstanding, copy.away = frame.scope, frame.outstanding, [*frame.away, *away]
         return copy
 

@@ -32,6 +32,8 @@ class Scope(NamedTuple):
         The index in the innermost map around the frame.
     overwrite : bool
         Whether cached nodes are executed all the same, and stored anew: what a launch plan says of all that is below it.
+    domain : tuple of str
+        What fails with the frame, outermost first; empty where its failure is that of the whole run.
     """
 
     run_id: str
@@ -43,6 +45,7 @@ class Scope(NamedTuple):
     default: int
     item: int | None = None
     overwrite: bool = False
+    domain: tuple[str, ...] = ()
 
     @classmethod
     def of_run(cls, run_id: str, max_parallelism: int | None, default: int = DEFAULT_MAX_PARALLELISM) -> Scope:
@@ -73,7 +76,7 @@ class Scope(NamedTuple):
         elif limit is None and self.set_pool is None and self.default:
             pool = Pool(run_id, self.default)
         overwrite = overwrite or self.overwrite
-        return Scope(run_id, self.join(label), digest, pool, set_pool, self.depth + 1, self.default, self.item, overwrite)
+        return Scope(run_id, self.join(label), digest, pool, set_pool, self.depth + 1, self.default, self.item, overwrite, self.domain)
 
     def mapped(self, label: str, part: object, concurrency: int | None, over_runs: bool) -> Scope:
         """Return the scope of a map's items; `over_runs` says that each item is a child run."""
@@ -91,6 +94,10 @@ class Scope(NamedTuple):
     def _limited(self, limit: int, above: Pool | None) -> Scope:
         pool = Pool(f"{self.run_id}/{self.digest.hex()[:10]}", limit, above)
         return self._replace(pool=pool, set_pool=pool)
+
+    def inner_domain(self, part: object) -> tuple[str, ...]:
+        """Return the domain of a part of the frame that may fail without it."""
+        return (*self.domain, _digest(self.digest, part).hex()[:16])
 
     @property
     def entry_pool(self) -> Pool | None:

@@ -49,6 +49,8 @@ class Unit(NamedTuple):
         Deeper units go first.
     lease : str
         What no other unit may have at the same moment, until the result is there; empty for nothing.
+    domain : tuple of str
+        What fails with the unit, outermost first; empty where its failure is that of the whole run.
     """
 
     key: str
@@ -57,6 +59,15 @@ class Unit(NamedTuple):
     pool: Pool | None
     depth: int
     lease: str = ""
+    domain: tuple[str, ...] = ()
+
+    def contained(self, frame: Frame) -> Unit:
+        """Return the unit with what fails with it, where it executes a part of a frame."""
+        if frame.catches:
+            # Each node fails alone in it; should the unit itself fail, that is nobody else's failure.
+            return self._replace(domain=(*frame.scope.domain, self.key))
+        domain = frame.domain_of(-1)
+        return self._replace(domain=domain) if domain else self
 
 
 def unit_key(owner: str, name: str, *parts: object) -> str:
@@ -160,7 +171,10 @@ def _uses(frame: GraphFrame, nodes: Iterable[Node]) -> dict[int, int]:
     return uses
 
 
-def _result_slots(frame: GraphFrame) -> Sequence[int]:
+def _result_slots(frame: GraphFrame) -> Iterable[int]:
+    if frame.catches and frame.exports is None:
+        # Whether the frame has failed is told by all its nodes.
+        return list(frame.values) if isinstance(frame.values, dict) else range(len(frame.values))
     return frame.graph.output_slots if frame.exports is None else frame.exports
 
 
@@ -187,7 +201,7 @@ def leased(owner: str, frame: Frame, slot: int, lease: str) -> Unit:
     key = unit_key(owner, node.entity.short_name, "l", frame.scope.digest, slot)
     unit = Unit(key, (frame.part([node], (slot,)),), (), _pool(frame, [node]), frame.scope.depth + 1, lease)
     _hand_over(frame, key, (slot,))
-    return unit
+    return unit.contained(frame)
 
 
 def _by_kind(chains: Sequence[list[Node]]) -> list[list[list[Node]]]:
@@ -205,7 +219,7 @@ def _chains_unit(owner: str, frame: GraphFrame, nodes: list[Node], uses: dict[in
     key = unit_key(owner, nodes[0].entity.short_name, "n", frame.scope.digest, [node.slot for node in nodes])
     unit = Unit(key, (frame.part(nodes, exports),), (), _pool(frame, nodes), frame.scope.depth + 1)
     _hand_over(frame, key, exports)
-    return unit
+    return unit.contained(frame)
 
 
 def _hand_over(frame: Frame, key: str, slots: Iterable[int]) -> None:
@@ -224,7 +238,7 @@ def _items_unit(owner: str, frame: MapFrame, start: int, stop: int) -> Unit:
     unit = Unit(key, (frame.part(start, stop),), (), pool, frame.scope.depth + 1)
     frame.away.append(Away(start, stop, key, 0))
     frame.outstanding[key] = None
-    return unit
+    return unit.contained(frame)
 
 
 def _only_child_runs(nodes: Sequence[Node]) -> bool:
@@ -286,7 +300,10 @@ def _result_unit(owner: str, rest: _Rest) -> Unit:
     lowest = rest.stack[-1]
     name = lowest.entity.short_name if lowest.entity is not None else "result"
     key = unit_key(owner, name, "r", lowest.scope.digest)
-    return Unit(key, tuple(reversed(rest.stack)), tuple(sorted(rest.needs)), rest.pool, lowest.scope.depth)
+    unit = Unit(key, tuple(reversed(rest.stack)), tuple(sorted(rest.needs)), rest.pool, lowest.scope.depth)
+    if isinstance(lowest, (GraphFrame, MapFrame)) and lowest.exports in (None, False):
+        return unit._replace(domain=lowest.scope.domain)
+    return unit.contained(lowest)
 
 
 def _settle(owner: str, rest: _Rest, outer: Frame, units: list[Unit]) -> None:
@@ -370,4 +387,4 @@ def _name(owner: str, frame: GraphFrame, parts: list[Region], result: Region) ->
 def _region_unit(frame: GraphFrame, region: Region, key: str) -> Unit:
     part = frame.part(region.nodes, region.exports)
     deps = tuple(sorted(map(str, region.needs)))
-    return Unit(key, (part,), deps, _pool(frame, region.nodes), frame.scope.depth + 1)
+    return Unit(key, (part,), deps, _pool(frame, region.nodes), frame.scope.depth + 1).contained(frame)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daskflow.entity import Entity
+from daskflow.failed import AllFailed, Failed
 from daskflow.frames import MISSING, External, Frame, GraphFrame, MapFrame, Part, Root
 from daskflow.graph import Node, Ref
 from daskflow.scope import Scope
@@ -41,8 +42,12 @@ def link(frames: Sequence[Frame]) -> None:
         upper.parent = lower
 
 
-def arrive(frames: Sequence[Frame], results: Mapping[str, tuple[Any, ...]]) -> None:
-    """Put the results of units, by their keys, where they are awaited; what has not arrived is outstanding."""
+def arrive(frames: Sequence[Frame], results: Mapping[str, Any]) -> None:
+    """Put the results of units, by their keys, where they are awaited; what has not arrived is outstanding.
+
+    A failure that arrives where a frame cannot do without the value is noted as the frame's; one of a unit of which nothing
+    was awaited but its end, as the highest frame's.
+    """
     for frame in frames:
         if isinstance(frame, MapFrame):
             _arrive_in_map(frame, results)
@@ -50,23 +55,31 @@ def arrive(frames: Sequence[Frame], results: Mapping[str, tuple[Any, ...]]) -> N
             _arrive_in_graph(frame, results)
         for key in results:
             frame.outstanding.pop(key, None)
+    top = frames[-1]
+    for result in results.values():
+        if type(result) is AllFailed and not top.catches and all(frame.failed is None for frame in frames):
+            top.failed = result.failed
 
 
-def _arrive_in_graph(frame: Frame, results: Mapping[str, tuple[Any, ...]]) -> None:
+def _arrive_in_graph(frame: Frame, results: Mapping[str, Any]) -> None:
     slots = frame.values.items() if isinstance(frame.values, dict) else enumerate(frame.values)
     for slot, value in list(slots):
         if type(value) is not External:
             continue
         if value.key in results:
-            frame.values[slot] = results[value.key][value.item]
+            arrived = frame.values[slot] = results[value.key][value.item]
+            if type(arrived) is Failed and not frame.catches:
+                frame.failed = arrived
         else:
             frame.outstanding[value.key] = None
 
 
-def _arrive_in_map(frame: MapFrame, results: Mapping[str, tuple[Any, ...]]) -> None:
+def _arrive_in_map(frame: MapFrame, results: Mapping[str, Any]) -> None:
     for start, stop, key, item in frame.away:
         if key in results:
             frame.values[start:stop] = results[key][item : item + stop - start]
+            if type(results[key]) is AllFailed and not frame.catches:
+                frame.failed = results[key].failed
         else:
             frame.outstanding[key] = None
     frame.away = [one for one in frame.away if one.key not in results]

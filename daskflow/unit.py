@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from daskflow import shipping
+from daskflow import failed, shipping
 from daskflow.caching import CacheSettings
-from daskflow.errors import VersionMismatch
+from daskflow.errors import RunCancelled, VersionMismatch
 from daskflow.execute import STUCK, Execution, has_more
+from daskflow.failed import AllFailed, Failed
 from daskflow.frames import MISSING, Frame
 from daskflow.journal import Journal
 from daskflow.nodecache import NodeCache
@@ -58,12 +59,20 @@ class Link:
         self._worker = weakref.ref(worker)
         self.hungry = True
         self.full: set[str] = set()
+        #: The units at work, by key.
+        self.units: weakref.WeakValueDictionary[str, Running] = weakref.WeakValueDictionary()
         worker.stream_handlers["daskflow-hungry"] = self._on_hungry
+        worker.stream_handlers["daskflow-stop"] = self._on_stop
         self.send({"op": "daskflow-hello"})
 
     def _on_hungry(self, hungry: bool, full: list[str], free: list[str], **_: Any) -> None:
         self.hungry = hungry
         self.full = (self.full | set(full)) - set(free)
+
+    def _on_stop(self, key: str, **_: Any) -> None:
+        unit = self.units.get(key)
+        if unit is not None:
+            unit.fail(RunCancelled(f"nobody needs what unit {key} was executing any more"))
 
     def send(self, message: dict[str, Any], data: dict[str, Result] | None = None, last: bool = False) -> None:
         """Send a message; it arrives before word that the task that sends it has ended.
@@ -141,7 +150,7 @@ def run_unit(payload: Payload, *results: Result) -> Result | None:
     from distributed import get_worker
 
     link = _link(get_worker())
-    unit = Running(payload, link)
+    unit = link.units[payload.key] = Running(payload, link)
     try:
         wrong = mismatch(payload.options["versions"])
         if wrong:
@@ -186,9 +195,10 @@ class Running:
         """Execute it to its end, or to where it cannot go on."""
         frames: tuple[Frame, ...] = shipping.loads(self.payload.data)
         bottom = frames[0]
-        arrived = dict(zip(self.payload.names, (one.values for one in results), strict=True))
+        arrived: dict[str, Any] = dict(zip(self.payload.names, (one.values for one in results), strict=True))
+        failures = {name: AllFailed(Failed(failed.error_of(self.payload.run, one))) for name, one in self.payload.failures.items()}
         link(frames)
-        arrive(frames, arrived)
+        arrive(frames, {**arrived, **failures})
         if self.payload.place is not None:
             return Result(computed(frames, self.payload.place))
         if not self.payload.may_spill:
@@ -201,6 +211,7 @@ class Running:
         self.execution.journal = self.journal
         self.execution.cache = self.cache
         self.execution.lease, self.execution.hand_over = self.payload.lease, self._hand_over
+        self.execution.fell = self._fell
         with nullcontext() if eager else watchdog.watching(self):
             value = self.execution.run()
         if value is STUCK:
@@ -283,6 +294,10 @@ class Running:
     def _hand_over(self, execution: Execution, frame: Frame, slot: int, lease: str) -> None:
         """Hand over a node that only one unit may compute at a time: the others wait where that costs no thread."""
         self._send_spilled(stack(execution.frame), [leased(self.key, frame, slot, lease)])
+
+    def _fell(self, domains: list[tuple[str, ...]], error: BaseException) -> None:
+        """Have what other units execute of something that has failed ended."""
+        self.link.send({"op": "daskflow-fall", "key": self.key, "domains": domains, "failure": list(Failure.of(error))})
 
     def _relieve(self, execution: Execution, keep: bool) -> None:
         """Hand over work, if somebody has time for it; and end the execution where it holds too much."""

@@ -16,16 +16,29 @@ from daskflow.scope import Scope
 from daskflow.spilling import Unit, take
 from daskflow.stacks import root_frame, stack
 from tests.unit import unit_model
-from tests.unit.unit_model import BUILDERS, Model, expand, worth
+from tests.unit.unit_model import BUILDERS, Model, attempt, expand, worth
 
 expressions = st.recursive(
     st.integers(0, 9),
     lambda inner: st.builds(
-        lambda kind, parts: (kind, *parts), st.sampled_from([*BUILDERS, "total"]), st.lists(inner, min_size=1, max_size=5)
+        lambda kind, parts: (kind, *parts),
+        st.sampled_from([*(kind for kind in BUILDERS if kind not in ("fragile", "some")), "total"]),
+        st.lists(inner, min_size=1, max_size=5),
     ),
     max_leaves=25,
 ).map(lambda one: ("plus", one) if isinstance(one, int) else one)
 seeds = st.integers(0, 10**6)
+
+#: Programs in which tasks fail, and that go on in spite of that, or do not.
+failing = st.recursive(
+    st.integers(0, 9),
+    lambda inner: st.builds(
+        lambda kind, parts: (kind, *parts),
+        st.sampled_from(["fragile", "some", "tries", "tries", "half", "guard", "going", "total", "map", "plan", "deep"]),
+        st.lists(inner, min_size=1, max_size=4),
+    ),
+    max_leaves=20,
+).map(lambda one: ("tries", one))
 
 
 def nested(expression: Any) -> Any:
@@ -89,6 +102,15 @@ def test_values_that_stay_where_they_are_and_deaths(expression: Any, seed: int, 
     """Units that refer to values and die change no result."""
     model = Model(Random(seed), deaths=0.15, large=large, stops=0.1)
     assert model.run(expand, {"expression": nested(expression) if deep else expression}) == worth(expression)
+
+
+@given(failing, seeds, st.booleans(), st.sampled_from([0.0, 0.3, 1.0]), st.sampled_from([0.0, 0.15]), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_failures_change_no_other_result(expression: Any, seed: int, deep: bool, spills: float, deaths: float, eager: bool) -> None:
+    """However work is cut up, what may fail alone does, and the rest, and the run's outcome, is as in plain Python."""
+    model = Model(Random(seed), spills=spills, deaths=deaths, eager=eager)
+    outcome = attempt(lambda: worth(expression))
+    assert attempt(lambda: model.run(expand, {"expression": nested(expression) if deep else expression})) == outcome
 
 
 # ---------------------------------------------------------------- what is taken

@@ -22,10 +22,12 @@ from daskflow.caching import Cache, CacheOptions, CacheSettings
 from daskflow.children import Family
 from daskflow.entity import Entity
 from daskflow.execute import STUCK, Execution, has_more
+from daskflow.failed import AllFailed, Failed, error_of
 from daskflow.frames import MISSING, External, GraphFrame
 from daskflow.journal import Journal
 from daskflow.ledger import Ledger
 from daskflow.nodecache import NodeCache
+from daskflow.outcome import Failure
 from daskflow.policy import Policy
 from daskflow.records import Adopt, Create, Free, Lift, Spec, Status, Value
 from daskflow.references import Kept, References, Scale, computed
@@ -80,6 +82,41 @@ def double_plus(a: int) -> int:
 plan = fl.LaunchPlan.get_or_create(double_plus, name="tests.model.plan")
 
 
+class Broken(Exception):
+    """What some tasks of the model raise."""
+
+
+@fl.task
+def fragile(a: int) -> int:
+    tick(("fragile", a))
+    if a % 3 == 1:
+        raise Broken(a)
+    return a
+
+
+@fl.task
+def total_some(numbers: list[int | None]) -> int:
+    tick(("some", *numbers))
+    return sum(number for number in numbers if number is not None)
+
+
+@fl.task
+def after_failure(expression: Any) -> None:
+    tick(("after failure", expression))
+
+
+@fl.workflow(on_failure=after_failure)
+def guarded(expression: Any) -> int:
+    return plus(a=expand(expression=expression), b=expand(expression=expression))
+
+
+@fl.workflow(failure_policy=fl.WorkflowFailurePolicy.FAIL_AFTER_EXECUTABLE_NODES_COMPLETE)
+def going(first: Any, second: Any) -> int:
+    one, two = expand(expression=first), expand(expression=second)
+    note(a=one)
+    return plus(a=plus(a=one, b=1), b=plus(a=two, b=-1))
+
+
 @fl.dynamic
 def expand(expression: Any) -> int:
     return build(expression)  # type: ignore[no-any-return]
@@ -90,8 +127,8 @@ def build(expression: Any) -> Any:
     if isinstance(expression, int):
         return expression
     kind, *parts = expression
-    if kind == "expand":
-        return expand(expression=tuple(parts))
+    if kind in RAW:
+        return RAW[kind](parts)
     made = [build(part) for part in parts]
     return BUILDERS[kind](made)
 
@@ -111,7 +148,18 @@ def _drop(made: list[Any]) -> Any:
     return made[0]
 
 
+#: What is made of parts that are expressions yet.
+RAW: dict[str, Any] = {
+    "expand": lambda parts: expand(expression=tuple(parts)),
+    "tries": lambda parts: total_some(numbers=fl.map_task(expand, min_successes=0)(expression=parts)),
+    "half": lambda parts: total_some(numbers=fl.map_task(expand, min_success_ratio=0.5)(expression=parts)),
+    "guard": lambda parts: guarded(expression=parts[0]),
+    "going": lambda parts: going(first=parts[0], second=parts[-1]),
+}
+
 BUILDERS: dict[str, Any] = {
+    "fragile": lambda made: total(numbers=[fragile(a=one) for one in made]),
+    "some": lambda made: total_some(numbers=fl.map_task(fragile, min_successes=0)(a=made)),
     "total": lambda made: total(numbers=made),
     "plus": lambda made: functools.reduce(lambda left, right: plus(a=left, b=right), made, 0),
     "plan": lambda made: total(numbers=[plan(a=one) for one in made]),
@@ -132,8 +180,18 @@ def worth(expression: Any) -> int:
     kind, *parts = expression
     if kind == "expand":
         return worth(tuple(parts))
+    if kind in ("tries", "half"):
+        return _worth_of_some(
+            [attempt(lambda part=part: worth(part)) for part in parts], len(parts) if kind == "tries" else len(parts) // 2
+        )
+    if kind == "guard":
+        return 2 * worth(parts[0])
+    if kind == "going":
+        return worth(parts[0]) + worth(parts[-1])
     made = [worth(part) for part in parts]
     return {
+        "fragile": lambda: sum(map(_fragile, made)),
+        "some": lambda: _worth_of_some([attempt(lambda one=one: _fragile(one)) for one in made], len(made)),
         "total": lambda: sum(made),
         "plus": lambda: sum(made),
         "plan": lambda: sum(2 * one + 1 for one in made),
@@ -145,6 +203,26 @@ def worth(expression: Any) -> int:
         "both": lambda: 3 * sum(made) + 1,
         "drop": lambda: made[0],
     }[kind]()
+
+
+def _fragile(a: int) -> int:
+    if a % 3 == 1:
+        raise Broken(a)
+    return a
+
+
+def attempt(work: Any) -> Any:
+    """Return what something gives, or that it is broken."""
+    try:
+        return work()
+    except Broken:
+        return Broken
+
+
+def _worth_of_some(results: list[Any], allowed: int) -> int:
+    if sum(one is Broken for one in results) > allowed:
+        raise Broken
+    return sum(one for one in results if one is not Broken)
 
 
 # ---------------------------------------------------------------- the cluster
@@ -303,12 +381,14 @@ class Model:
         finally:
             _model = None
         record = self.ledger.runs["run"]
-        assert record.status is Status.SUCCEEDED
-        (result,) = pickle.loads(self.values[record.result])
+        assert record.status.ended
+        result = error_of("run", record.failure) if record.failure else pickle.loads(self.values[record.result])[0]
         self.ledger.retire("run")
         assert not self.ledger.units
         assert not self.ledger.leases
         assert self.ledger.admission.is_empty()
+        if isinstance(result, Exception):
+            raise result
         return result
 
     def _step(self) -> bool:
@@ -353,7 +433,8 @@ class Model:
         frames = self._load(self.payloads[key])
         link(frames)
         results = {name: pickle.loads(self.values[source]) for name, source in self.creates[key].deps}
-        arrive(frames, results)
+        failures = {name: AllFailed(Failed(error_of("run", failure))) for name, failure in self.creates[key].failures}
+        arrive(frames, {**results, **failures})
         return frames, results
 
     def _forget(self, key: str) -> None:
@@ -379,11 +460,16 @@ class Model:
         if self.store is not None:
             self.execution.cache = NodeCache(lambda: _SETTINGS, lambda _: self.store)  # type: ignore[arg-type,return-value]
             self.execution.lease, self.execution.hand_over = self.creates[key].lease, self._hand_over
+        self.execution.fell = self._fell
         try:
             value = self.execution.run()
         except Died:
             assert self.ledger.unready(key, died=True)
             self.ledger.ready(key)
+            return
+        except Broken as error:
+            self.ledger.fail(key, {"failure": list(Failure.of(error))})
+            self.ledger.done(key)
             return
         if value is STUCK:
             stopped = self.execution.check is not None
@@ -396,6 +482,10 @@ class Model:
             self._report([])
             self.values[key] = pickle.dumps(unit_result(frames[0], value))
         self.ledger.done(key)
+
+    def _fell(self, domains: list[tuple[str, ...]], error: BaseException) -> None:
+        for domain in domains:
+            self.ledger.fall(self.key, domain, {"failure": list(Failure.of(error))})
 
     def _hand_over(self, execution: Execution, frame: Any, slot: int, lease: str) -> None:
         specs, values = self._lowered([leased(self.key, frame, slot, lease)])
@@ -418,7 +508,9 @@ class Model:
         if self.random.random() < self.stops:
             self.execution.check = has_more
         if self.random.random() < self.deaths:
-            raise Died
+            # Nothing of the execution may take it for a failure of a task.
+            self.execution.cancelled = Died()
+            raise self.execution.cancelled
         self.executed.append(what)
 
     def _entered(self, execution: Execution) -> None:
@@ -449,7 +541,7 @@ class Model:
 
     def _spec(self, unit: Unit) -> Spec:
         self.units.append(unit)
-        return Spec(unit.key, self._dump(unit.frames), unit.deps, unit.pool, unit.depth, unit.lease)
+        return Spec(unit.key, self._dump(unit.frames), unit.deps, unit.pool, unit.depth, unit.lease, unit.domain)
 
     def _dump(self, frames: tuple[Any, ...]) -> bytes:
         file = io.BytesIO()

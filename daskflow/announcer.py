@@ -1,0 +1,60 @@
+"""The announcer: what the scheduler tells workers of their units, beside what Dask tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distributed.scheduler import Scheduler
+
+
+class Announcer:
+    """Tells workers when the cluster has threads with nothing to do, which limits are full, and what they execute for nothing.
+
+    Parameters
+    ----------
+    scheduler
+        Dask's scheduler.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self._listeners: set[str] = set()
+        self._hungry = True
+        self._full: set[str] = set()
+
+    def add(self, worker: str) -> None:
+        """Take up a worker, and tell it how things are."""
+        self._listeners.add(worker)
+        self._tell(worker, list(self._full), [])
+
+    def remove(self, worker: str) -> None:
+        """Forget a worker."""
+        self._listeners.discard(worker)
+
+    def announce(self, hungry: bool, pools: Mapping[str, bool]) -> None:
+        """Tell workers when the cluster begins, or ceases, to have threads with nothing to do, and limits to be full."""
+        changed = {pool: full for pool, full in pools.items() if full is not (pool in self._full)}
+        if hungry is self._hungry and not changed:
+            return
+        self._hungry = hungry
+        full = [pool for pool, is_full in changed.items() if is_full]
+        free = [pool for pool, is_full in changed.items() if not is_full]
+        self._full.update(full)
+        self._full.difference_update(free)
+        for worker in self._listeners:
+            self._tell(worker, full, free)
+
+    def stop(self, key: str) -> None:
+        """Tell the worker that executes a unit that nobody needs its result."""
+        task = self.scheduler.tasks.get(key)
+        if task is not None and task.processing_on is not None:
+            self._send(task.processing_on.address, {"op": "daskflow-stop", "key": key})
+
+    def _tell(self, worker: str, full: list[str], free: list[str]) -> None:
+        self._send(worker, {"op": "daskflow-hungry", "hungry": self._hungry, "full": full, "free": free})
+
+    def _send(self, worker: str, message: dict[str, Any]) -> None:
+        if worker in self.scheduler.stream_comms and worker in self._listeners:
+            self.scheduler.worker_send(worker, message)

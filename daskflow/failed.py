@@ -1,0 +1,93 @@
+"""Failures as values: what stands in the place of a result that could not be made.
+
+Most failures end the run. Where something is to go on in spite of them (a map that some of its items may fail, a workflow whose other
+nodes are to be executed all the same, a body that catches exceptions), a :class:`Failed` takes the place of the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from daskflow.errors import RunFailed, WorkerCrashed
+from daskflow.outcome import Failure
+
+
+class Failed:
+    """Stands in the place of a value that could not be made.
+
+    Parameters
+    ----------
+    error : BaseException, optional
+        Why, in the process where it was raised.
+    record : Failure, optional
+        The same as it travels.
+    skipped : bool
+        Whether the node was not executed at all, since what it needs failed.
+    """
+
+    __slots__ = ("_error", "_record", "skipped")
+
+    def __init__(self, error: BaseException | None = None, record: Failure | None = None, skipped: bool = False) -> None:
+        if isinstance(error, (SystemExit, GeneratorExit)):
+            # Raised again in a thread of somebody else's, they would end that.
+            stand_in = RunFailed(f"{type(error).__name__}: {error}")
+            stand_in.__cause__, error = error, stand_in
+        self._error = error
+        self._record = record
+        self.skipped = skipped
+
+    def exception(self) -> BaseException:
+        """Return the exception itself."""
+        if self._error is None:
+            assert self._record is not None
+            self._error = self._record.exception()
+        return self._error
+
+    def record(self) -> Failure:
+        """Return what travels."""
+        if self._record is None:
+            assert self._error is not None
+            self._record = Failure.of(self._error)
+        return self._record
+
+    def skip(self) -> Failed:
+        """Return what stands for a node that needs this one's value."""
+        return Failed(self._error, self._record, skipped=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _failed, (tuple(self.record()), self.skipped)
+
+    def __repr__(self) -> str:
+        return f"<{'skipped, since what it needs ' if self.skipped else ''}failed: {self.exception()!r}>"
+
+
+def _failed(record: tuple[Any, ...], skipped: bool) -> Failed:
+    return Failed(record=Failure(*record), skipped=skipped)
+
+
+class AllFailed:
+    """The result of a unit that failed: whatever item of it is asked for.
+
+    Examples
+    --------
+    >>> AllFailed(Failed(ValueError("no")))[3]
+    <failed: ValueError('no')>
+    """
+
+    def __init__(self, failed: Failed) -> None:
+        self.failed = failed
+
+    def __getitem__(self, item: int | slice) -> Any:
+        return [self.failed] * (item.stop - item.start) if isinstance(item, slice) else self.failed
+
+
+def error_of(run: str, failure: Mapping[str, Any]) -> BaseException:
+    """Return the exception that tells of a failure, from its record as it travels."""
+    if "failure" in failure:
+        return Failure(*failure["failure"]).exception()
+    if "crash" in failure:
+        return WorkerCrashed(f"run {run} failed: {failure['crash']}; look at the workers' logs, for memory above all")
+    if "erred" in failure:
+        return RunFailed(f"run {run} failed: Dask could not run unit {failure['key']}: {failure['erred']}")
+    return RunFailed(f"run {run} failed: {failure['fault']}")
