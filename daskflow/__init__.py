@@ -9,11 +9,14 @@ from daskflow.caching import Cache as Cache
 from daskflow.caching import CachePolicy as CachePolicy
 from daskflow.caching import HashMethod as HashMethod
 from daskflow.caching import VersionParameters as VersionParameters
+from daskflow.conditional import conditional as conditional
 from daskflow.dynamic import dynamic as dynamic
 from daskflow.execute import run_in_process as _run_in_process  # noqa: F401  (gives entities their in-process engine)
+from daskflow.imperative import ImperativeWorkflow as ImperativeWorkflow
 from daskflow.launchplan import LaunchPlan as LaunchPlan
 from daskflow.lowering import to_delayed as _to_delayed  # noqa: F401  (gives entities their lowering)
 from daskflow.map_task import map_task as map_task
+from daskflow.nodes import create_node as create_node
 from daskflow.task import task as task
 from daskflow.workflow import WorkflowFailurePolicy as WorkflowFailurePolicy
 from daskflow.workflow import workflow as workflow
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from daskflow.session import submit as submit
 
 map = map_task
+Workflow = ImperativeWorkflow
 
 _ON_A_CLUSTER = {
     "CacheReport": "children",

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from daskflow.builder import Builder
     from daskflow.entity import Entity
-    from daskflow.graph import Builder
 
 
 class State(threading.local):

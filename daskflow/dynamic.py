@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any, overload
 
 from daskflow import context
+from daskflow.builder import Builder
 from daskflow.caching import Cache
 from daskflow.entity import DYNAMIC, P, R_co
-from daskflow.graph import Builder, Graph
+from daskflow.graph import Graph
 from daskflow.task import Task
 
 

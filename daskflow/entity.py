@@ -14,7 +14,7 @@ P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 
 #: What an executor does with a node, by kind of entity.
-TASK, WORKFLOW, DYNAMIC, MAP, LAUNCH_PLAN = range(5)
+TASK, WORKFLOW, DYNAMIC, MAP, LAUNCH_PLAN, BRANCH = range(6)
 
 
 class Entity(Generic[P, R_co]):

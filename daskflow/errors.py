@@ -16,6 +16,7 @@
     │   └── SchedulerLost               the scheduler went away during a run
     └── RunError (RuntimeError)         a run did not succeed
         ├── RunFailed                   stands in for an exception that could not travel
+        ├── BranchFailed (ValueError)   the branch of a conditional that was taken says so
         ├── WorkerCrashed               workers died under a node, again and again
         └── RunCancelled                somebody cancelled the run
 
@@ -82,6 +83,10 @@ class RunError(DaskflowError, RuntimeError):
 
 class RunFailed(RunError):
     """A node failed with an exception that could not be brought back as it was."""
+
+
+class BranchFailed(RunError, ValueError):
+    """The branch of a conditional that was taken is one that fails."""
 
 
 class WorkerCrashed(RunError):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from daskflow import config, context
 from daskflow.caching import CacheOptions, CacheSettings, CacheStatus
-from daskflow.entity import DYNAMIC, LAUNCH_PLAN, MAP, TASK, Entity
-from daskflow.errors import RunFailed
 from daskflow.catching import catch, raise_failures, skipped, tolerate, too_few
+from daskflow.entity import BRANCH, DYNAMIC, LAUNCH_PLAN, MAP, TASK, Entity
+from daskflow.errors import RunFailed
 from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame, known
 from daskflow.graph import Node, resolve
 from daskflow.leases import Lease
@@ -303,6 +303,8 @@ class Execution:
             return
         if entity.kind == DYNAMIC:
             graph, arguments = self._user(entity.build, {"inputs": inputs}), list[Any]()
+        elif entity.kind == BRANCH:
+            graph, arguments = entity.choose(inputs)
         else:
             graph, arguments = enter_static(entity, inputs)
         entered = self.frame = GraphFrame(graph, [*arguments, *([MISSING] * len(graph.nodes))], entity, parent, slot)

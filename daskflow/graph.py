@@ -1,24 +1,21 @@
-"""Graphs: the nodes that a traced body made, and the builder that records them.
+"""Graphs: the nodes that a traced body made.
 
-A graph keeps its values in *slots*: first the inputs of the body, then one for each node, in the order of the
-calls. A node can refer only to earlier slots, so that order is a topological one and no cycle can arise.
+A graph keeps its values in *slots*: first the inputs of the body, then one for each node. A node refers only to earlier slots, so
+their order is a topological one. It is that of the calls, unless the user orders a node after one that is called later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskflow.caching import CacheOptions, HashMethod
-from daskflow.errors import GraphError, InputError, NodeError, PromiseError
-from daskflow.overrides import apply
-from daskflow.promise import Promise, Step, holds_promise
-from daskflow.types import SCALARS, Mismatch, assignable, describe, item_type, shorten
+from daskflow.errors import NodeError, PromiseError
+from daskflow.promise import Step
+from daskflow.types import shorten
 
 if TYPE_CHECKING:
     from daskflow.entity import Entity
-
-_CONTAINERS = (list, tuple, dict)
 
 
 class Ref(NamedTuple):
@@ -43,8 +40,10 @@ class Node:
         The inputs that are another slot's whole value; ``checked`` says that it was checked where it was made.
     nested : tuple of (name, binding)
         The inputs that are parts of values, or containers with promises inside.
+    after : tuple of int
+        The slots that must have their values before it can start, for no other reason than that the user said so.
     deps : tuple of int
-        The slots that must have their values before it can start.
+        All slots that must have their values before it can start.
     name : str or None
         What the user called it, by an override.
     cache : CacheOptions or None
@@ -53,7 +52,7 @@ class Node:
         By input, how what gives it wants its value hashed.
     """
 
-    __slots__ = ("cache", "constants", "deps", "entity", "hashes", "name", "nested", "slot", "whole")
+    __slots__ = ("after", "cache", "constants", "deps", "entity", "hashes", "name", "nested", "slot", "whole")
 
     def __init__(
         self,
@@ -72,6 +71,7 @@ class Node:
         self.name = name
         self.cache: CacheOptions | None = entity.cache
         self.hashes: dict[str, HashMethod] | None = None
+        self.after: tuple[int, ...] = ()
         if not whole and not nested:
             self.deps: tuple[int, ...] = ()
         elif len(whole) == 1 and not nested:
@@ -84,9 +84,25 @@ class Node:
 
     def reduced(self, constants: dict[str, Any], whole: tuple[tuple[str, int, bool], ...]) -> Node:
         """Return the same call, with some constants in slots of their own."""
-        node = Node(self.slot, self.entity, constants, whole, self.nested, self.name)
+        return self._alike(Node(self.slot, self.entity, constants, whole, self.nested, self.name), self.after)
+
+    def _alike(self, node: Node, after: tuple[int, ...]) -> Node:
         node.cache, node.hashes = self.cache, self.hashes
+        if after:
+            node.wait_for(after)
         return node
+
+    def wait_for(self, slots: Iterable[int]) -> None:
+        """Have the node wait for others, whose values it does not need."""
+        self.after = tuple(sorted({*self.after, *slots}))
+        self.deps = tuple(sorted({*self.deps, *self.after}))
+
+    def moved(self, places: Mapping[int, int]) -> Node:
+        """Return the same call in a graph some of whose slots have other numbers."""
+        whole = tuple((name, places.get(slot, slot), checked) for name, slot, checked in self.whole)
+        nested = tuple((name, moved(binding, places)) for name, binding in self.nested)
+        node = Node(places[self.slot], self.entity, self.constants, whole, nested, self.name)
+        return self._alike(node, tuple(places.get(slot, slot) for slot in self.after))
 
     def told(self, error: BaseException) -> Node:
         """Return the call of what is executed on a failure, with the failure among its inputs if it takes one."""
@@ -126,14 +142,14 @@ class Graph:
     n_inputs : int
         How many slots hold the body's inputs.
     nodes : list of Node
-        In the order of the calls; node ``i`` has slot ``n_inputs + i``.
+        In an order in which they can be executed, which is that of the calls where it can be; node ``i`` has slot ``n_inputs + i``.
     output
         What the body returned, with references in the place of promises.
     handler : Node or None
         What is executed once the body has failed; its slot comes after all others.
     """
 
-    __slots__ = ("_calls", "_labels", "handler", "n_inputs", "nodes", "output", "output_slots")
+    __slots__ = ("_calls", "_labels", "handler", "in_order", "n_inputs", "nodes", "output", "output_slots")
 
     def __init__(self, n_inputs: int, nodes: list[Node], output: Any) -> None:
         self.n_inputs = n_inputs
@@ -141,8 +157,22 @@ class Graph:
         self.output = output
         self.output_slots = tuple(sorted(set(slots_of(output))))
         self.handler: Node | None = None
+        #: Whether the nodes are in the order of their calls, by which they are numbered in addresses.
+        self.in_order = True
         self._labels: list[str] | None = None
         self._calls: dict[int, dict[Entity[..., Any], int]] = {}
+
+    def with_inputs(self, count: int) -> Graph:
+        """Return the graph with so many inputs, which had the slots -1, -2 and so on as long as it was not known how many there are."""
+        places = {-1 - index: index for index in range(count)} | {node.slot: count + node.slot for node in self.nodes}
+        graph = Graph(count, [node.moved(places) for node in self.nodes], moved(self.output, places))
+        if not self.in_order:
+            graph.relabel([self.label(node.slot) for node in self.nodes])
+        return graph
+
+    def relabel(self, labels: list[str]) -> None:
+        """Give the nodes their names in addresses, since they are not in the order of the calls."""
+        self._labels, self.in_order = labels, False
 
     def label(self, slot: int) -> str:
         """Return a node's name in addresses: numbered where its entity is called more than once."""
@@ -204,6 +234,20 @@ def resolve(binding: Any, values: Any) -> Any:
     return binding
 
 
+def moved(binding: Any, places: Mapping[int, int]) -> Any:
+    """Return a binding with other numbers for some of the slots that it refers to."""
+    kind = type(binding)
+    if kind is Ref:
+        return Ref(places.get(binding.slot, binding.slot), binding.path)
+    if kind is list:
+        return [moved(one, places) for one in binding]
+    if kind is dict:
+        return {key: moved(one, places) for key, one in binding.items()}
+    if kind is tuple:
+        return tuple(moved(one, places) for one in binding)
+    return binding
+
+
 def follow(value: Any, path: tuple[Step, ...]) -> Any:
     """Take the way into a value.
 
@@ -219,179 +263,3 @@ def follow(value: Any, path: tuple[Step, ...]) -> Any:
             step = f".{part}" if attribute else f"[{part!r}]"
             raise PromiseError(f"a promise's part {step} does not exist in {shorten(value)}: {type(error).__name__}: {error}") from None
     return value
-
-
-class Builder:
-    """Records the calls made while a body runs.
-
-    Parameters
-    ----------
-    owner
-        The name of the entity whose body it is, for messages.
-    inputs
-        The declared inputs that are promises in the body: all of a workflow's, none of a dynamic's.
-    """
-
-    def __init__(self, owner: str, inputs: dict[str, Any] | None = None) -> None:
-        self.owner = owner
-        self.nodes: list[Node] = []
-        self._hashes: dict[str, HashMethod] = {}
-        self._input_names = tuple(inputs or ())
-        self.n_inputs = len(self._input_names)
-        self._closed = False
-        self.promises = {name: Promise(self, slot, annotation) for slot, (name, annotation) in enumerate((inputs or {}).items())}
-
-    def describe_slot(self, slot: int) -> str:
-        """Name a slot for messages."""
-        if slot < self.n_inputs:
-            return f"input {self._input_names[slot]!r} of {self.owner}"
-        return f"{self.nodes[slot - self.n_inputs].entity.short_name} in {self.owner}"
-
-    def add(self, entity: Entity[..., Any], bound: dict[str, Any]) -> Any:
-        """Record a call; return the promise, or the tuple of promises, of its outputs.
-
-        Raises
-        ------
-        InputError
-            When an input does not fit, as far as can be told now.
-        PromiseError
-            When a promise of another graph is used.
-        """
-        entity.check_lengths(bound)
-        constants: dict[str, Any] = {}
-        whole: list[tuple[str, int, bool]] = []
-        nested: list[tuple[str, Any]] = []
-        for name, value in bound.items():
-            if type(value) is Promise:
-                self._bind_promise(entity, name, value, whole, nested)
-            elif isinstance(value, _CONTAINERS):
-                self._bind_container(entity, name, value, constants, nested)
-            else:
-                constants[name] = entity.interface.check_input(name, value)
-        slot = self.n_inputs + len(self.nodes)
-        node = Node(slot, entity, constants, tuple(whole), tuple(nested))
-        if self._hashes:
-            node.hashes, self._hashes = self._hashes, {}
-        self.nodes.append(node)
-        return self._outputs(entity, slot)
-
-    def _outputs(self, entity: Entity[..., Any], slot: int) -> Any:
-        outputs = entity.interface.outputs
-        if not outputs.names:
-            return Promise(self, slot, outputs.annotation)
-        parts = [Promise(self, slot, annotation, ((False, index),)) for index, annotation in enumerate(outputs.annotations)]
-        return promised_outputs(outputs)(*parts)
-
-    def _bind_promise(
-        self,
-        entity: Entity[..., Any],
-        name: str,
-        promise: Promise,
-        whole: list[tuple[str, int, bool]],
-        nested: list[tuple[str, Any]],
-    ) -> None:
-        target = entity.interface.parameters[name].annotation
-        self._check_promise(promise, target, lambda: f"input {name!r} of {entity.name}")
-        if (method := HashMethod.of(promise._annotation)) is not None:
-            self._hashes[name] = method
-        if promise._path:
-            nested.append((name, Ref(promise._slot, promise._path)))
-        else:
-            same = promise._annotation is target and target in SCALARS
-            whole.append((name, promise._slot, same))
-
-    def _check_promise(self, promise: Promise, target: Any, where: Any) -> None:
-        if promise._builder is not self:
-            raise PromiseError(
-                f"{promise!r} belongs to another graph and cannot be used for {where()}: a promise lives only in the body that made it"
-            )
-        if promise._annotation is not target and not assignable(promise._annotation, target):
-            gives = f"is {describe(promise._annotation)}" if promise._annotation is not type(None) else "gives nothing"
-            raise InputError(f"{where()} is declared {describe(target)}, but {promise!r} {gives}")
-
-    def _bind_container(
-        self,
-        entity: Entity[..., Any],
-        name: str,
-        value: Any,
-        constants: dict[str, Any],
-        nested: list[tuple[str, Any]],
-    ) -> None:
-        parameter = entity.interface.parameters[name]
-        try:
-            checked = parameter.check(value)
-        except Mismatch as error:
-            if not holds_promise(value):
-                raise InputError(f"input {name!r} of {entity.name}: {error}") from None
-        else:
-            # A declared type that checks nothing lets a promise inside through as though it were a value.
-            if not (parameter.opaque and holds_promise(value)):
-                constants[name] = checked
-                return
-        nested.append((name, self.bind(value, parameter.annotation, f"input {name!r} of {entity.name}")))
-
-    def bind(self, value: Any, annotation: Any, where: str) -> Any:
-        """Turn a structure with promises into one with references, checking their types on the way."""
-        if type(value) is Promise:
-            self._check_promise(value, annotation, lambda: where)
-            return Ref(value._slot, value._path)
-        if isinstance(value, list):
-            inner = _part(annotation, 0)
-            return [self.bind(one, inner, f"{where}[{index}]") for index, one in enumerate(value)]
-        if isinstance(value, dict):
-            return {key: self.bind(one, _part(annotation, key), f"{where}[{key!r}]") for key, one in value.items()}
-        if isinstance(value, tuple):
-            return tuple(self.bind(one, Any, f"{where}[{index}]") for index, one in enumerate(value))
-        return value
-
-    def override(self, slot: int, overrides: dict[str, Any]) -> None:
-        """Change options of a recorded call."""
-        if slot < self.n_inputs:
-            raise GraphError(f"{self.describe_slot(slot)} is not a call: with_overrides belongs to calls")
-        apply(self.nodes[slot - self.n_inputs], overrides)
-
-    def finish(self, returned: Any, outputs: Any) -> Graph:
-        """Close the graph with what the body returned.
-
-        Raises
-        ------
-        OutputError, PromiseError, InputError
-            When that does not fit the declared outputs, as far as can be told now.
-        """
-        where = f"the output of {self.owner}"
-        if outputs.names and isinstance(returned, tuple) and len(returned) == len(outputs.names):
-            output: Any = tuple(
-                self.bind(one, annotation, f"output {name!r} of {self.owner}")
-                for one, name, annotation in zip(returned, outputs.names, outputs.annotations, strict=True)
-            )
-        else:
-            output = self.bind(returned, outputs.annotation, where)
-        if not any(True for _ in slots_of(output)):
-            outputs.check(output, self.owner)
-        return Graph(self.n_inputs, self.nodes, output)
-
-
-def _part(annotation: Any, part: Any) -> Any:
-    try:
-        return item_type(annotation, part)
-    except TypeError:
-        return Any
-
-
-_promised: dict[Any, Any] = {}
-
-
-def promised_outputs(outputs: Any) -> Any:
-    """Return the tuple class that holds the promises of several outputs: it unpacks, has the names, and takes overrides."""
-    import collections
-
-    key = outputs.factory or outputs.names
-    if key not in _promised:
-        base = outputs.factory or collections.namedtuple("Outputs", outputs.names)  # noqa: PYI024
-
-        def with_overrides(self: Any, **overrides: Any) -> Any:
-            self[0].with_overrides(**overrides)
-            return self
-
-        _promised[key] = type(base.__name__, (base,), {"with_overrides": with_overrides})
-    return _promised[key]

@@ -65,14 +65,14 @@ class Outputs:
 
     __slots__ = ("annotation", "annotations", "check_one", "checks", "factory", "names")
 
-    def __init__(self, annotation: Any) -> None:
+    def __init__(self, annotation: Any, names: tuple[str, ...] = ()) -> None:
         self.annotation = type(None) if annotation is None else annotation
         self.factory: Any = None
         self.names: tuple[str, ...] = ()
         self.annotations: tuple[Any, ...] = ()
         if typing.get_origin(annotation) is tuple and Ellipsis not in typing.get_args(annotation):
             self.annotations = typing.get_args(annotation)
-            self.names = tuple(f"o{index}" for index in range(len(self.annotations)))
+            self.names = names or tuple(f"o{index}" for index in range(len(self.annotations)))
         elif _is_namedtuple(annotation):
             self.factory = annotation
             self.names = self.factory._fields
@@ -82,7 +82,7 @@ class Outputs:
         self.check_one = Checker(self.annotation).check if not self.names else None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Outputs, (self.annotation,)
+        return Outputs, (self.annotation, () if self.factory is not None else self.names)
 
     @property
     def several(self) -> bool:

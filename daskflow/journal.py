@@ -114,7 +114,7 @@ def _told(frame: Frame, plan: Any, calls: _Calls) -> tuple[Any, ...]:
 
 
 def _labels(graph: Graph | Part, slots: Sequence[int]) -> dict[int, str] | tuple[int, list[str]]:
-    if isinstance(graph, Graph) and len(graph.nodes) <= _FEW * len(slots):
+    if isinstance(graph, Graph) and graph.in_order and len(graph.nodes) <= _FEW * len(slots):
         # Numbering names is for whoever reads them.
         return graph.n_inputs, graph.names()
     return {slot: graph.label(slot) for slot in slots}

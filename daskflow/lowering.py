@@ -1,14 +1,14 @@
 """Lowering: an entity as an ordinary ``dask.delayed`` graph, for any Dask scheduler and for ``dask.visualize``.
 
 One Dask task for each node. Workflows and launch plans are replaced by their nodes; a map whose lists are known becomes a
-task for each item. What a dynamic does is known only when it runs, so it is one task that executes its subtree. Limits belong to
-runs, and plain Dask has none: they have no effect here.
+task for each item. What a dynamic does is known only when it runs, so it is one task that executes its subtree; so is what goes on
+when a part of it fails. Limits belong to runs, and plain Dask has none: they have no effect here.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from daskflow import context, shipping
@@ -109,30 +109,31 @@ class _Lowering:
         self.tasks: list[Any] = []
         self.read: set[int] = set()
 
-    def node(self, entity: Any, inputs: dict[str, Any], scope: Scope, label: str, part: object) -> Any:
-        """Lower one call; return the expression of its output."""
-        if entity.kind in (WORKFLOW, LAUNCH_PLAN):
+    def node(self, entity: Any, inputs: dict[str, Any], scope: Scope, label: str, part: object, after: Sequence[Any] = ()) -> Any:
+        """Lower one call, which waits for what the expressions of `after` are made of; return the expression of its output."""
+        if entity.kind in (WORKFLOW, LAUNCH_PLAN) and entity.handler is None and not entity.keep_going:
             inner = scope.child_run(label, part, None) if entity.kind == LAUNCH_PLAN else scope.inner(label, part)
-            return self.graph(entity, inputs, inner)
-        if entity.kind == MAP and (split := _known_split(entity, inputs)) is not None:
-            return self.items(entity, split, scope.inner(label, part))
+            return self.graph(entity, inputs, inner, after)
+        if entity.kind == MAP and entity.tolerance.allowed(1) is None and (split := _known_split(entity, inputs)) is not None:
+            return self.items(entity, split, scope.inner(label, part), after)
         call = _Call(entity, inputs, scope, label)
-        return Ref(self.task(call, entity.short_name, inputs), ())
+        return Ref(self.task(call, entity.short_name, [inputs, *after]), ())
 
-    def graph(self, entity: Any, inputs: dict[str, Any], scope: Scope) -> Any:
+    def graph(self, entity: Any, inputs: dict[str, Any], scope: Scope, after: Sequence[Any] = ()) -> Any:
         """Lower the nodes of a workflow or launch plan."""
         graph, values = enter_static(entity, {name: _checked(entity, name, value) for name, value in inputs.items()})
         for node in graph.nodes:
             bound = {**node.constants, **{name: _symbolic(binding, values) for name, binding in _bindings(node)}}
-            values.append(self.node(node.entity, bound, scope, graph.label(node.slot), node.slot))
+            waits = [*after, *(values[slot] for slot in node.after)]
+            values.append(self.node(node.entity, bound, scope, graph.label(node.slot), node.slot, waits))
         output = _symbolic(graph.output, values)
         return output if _needs_no_check(entity, graph) else _Checked(entity, None, output)
 
-    def items(self, entity: Any, split: tuple[int, dict[str, Any], dict[str, Any]], scope: Scope) -> Any:
+    def items(self, entity: Any, split: tuple[int, dict[str, Any], dict[str, Any]], scope: Scope, after: Sequence[Any]) -> Any:
         """Lower each item of a map."""
         length, lists, shared = split
         each = [{**{name: items[index] for name, items in lists.items()}, **shared} for index in range(length)]
-        return [self.node(entity.target, inputs, scope._replace(item=index), f"[{index}]", index) for index, inputs in enumerate(each)]
+        return [self.node(entity.target, one, scope._replace(item=index), f"[{index}]", index, after) for index, one in enumerate(each)]
 
     def task(self, call: _Call, name: str, expression: Any) -> int:
         """Make a Dask task; return its number."""
@@ -236,7 +237,7 @@ def to_delayed(entity: Entity[..., Any], inputs: dict[str, Any]) -> Any:
     entity, checked = top_level(entity, checked)
     lowering = _Lowering()
     scope = Scope.of_run("delayed", 0)
-    if entity.kind == WORKFLOW:
+    if entity.kind == WORKFLOW and entity.handler is None and not entity.keep_going:
         output = lowering.graph(entity, checked, scope)
     else:
         output = lowering.node(entity, checked, scope, entity.short_name, 0)

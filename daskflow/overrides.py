@@ -45,6 +45,11 @@ def apply(node: Node, overrides: dict[str, Any]) -> None:
         node.cache = CacheOptions.overridden(node.entity.cache, overrides, owner, node.entity.interface.parameters)
     name = overrides.get("node_name")
     if name is not None:
-        if not isinstance(name, str) or not _NAME.match(name):
-            raise OptionError(f"node_name of {owner} must be letters, digits, '_' and '-'; got {name!r}")
+        check_name(name, f"node_name of {owner}")
         node.name = name
+
+
+def check_name(name: object, what: str) -> None:
+    """Refuse what cannot be a name in addresses."""
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise OptionError(f"{what} must be letters, digits, '_' and '-'; got {name!r}")

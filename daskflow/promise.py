@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from daskflow.errors import PromiseError
-from daskflow.types import describe, item_type
+from daskflow.expressions import PRIMITIVES, Comparison
+from daskflow.types import assignable, describe, item_type
 
 if TYPE_CHECKING:
-    from daskflow.graph import Builder
+    from daskflow.builder import Builder
 
 _WAY_OUT = "its value is known only when the graph runs; do this inside a @task, or in a @dynamic that takes it as an input"
 
@@ -65,6 +66,45 @@ class Promise:
         self._builder.override(self._slot, overrides)
         return self
 
+    def __rshift__(self, other: Any) -> Any:
+        """Have the call of another promise wait for this one's; return the other."""
+        later = other._promise if hasattr(other, "_promise") else other[0] if isinstance(other, tuple) and other else other
+        if type(later) is not Promise:
+            raise PromiseError(f"{self!r} >> {other!r}: only calls are ordered with >>; order them one by one")
+        if later._builder is not self._builder:
+            raise PromiseError(f"{self!r} and {later!r} are of different graphs, and cannot be ordered")
+        self._builder.order(self._slot, later._slot)
+        return other
+
+    def is_true(self) -> Comparison:
+        """Return the expression that the value, a bool, is true."""
+        return self._asks("is", True)
+
+    def is_false(self) -> Comparison:
+        """Return the expression that the value, a bool, is false."""
+        return self._asks("is", False)
+
+    def is_none(self) -> Comparison:
+        """Return the expression that the value is ``None``."""
+        return self._asks("is", None)
+
+    def is_(self, value: bool | None) -> Comparison:
+        """Return the expression that the value is ``True``, ``False`` or ``None``."""
+        if value is not None and not isinstance(value, bool):
+            self._refuse(f"asked is_({value!r})", "; is_ takes True, False or None: compare with ==")
+        return self._asks("is", value)
+
+    def _asks(self, symbol: str, other: Any) -> Comparison:
+        if type(other) is Promise:
+            annotation = other._annotation
+        elif isinstance(other, PRIMITIVES):
+            annotation = type(other)
+        else:
+            self._refuse(f"compared with {other!r}", "; compare with another promise, or with a number, text, time, bool or None")
+        if not (assignable(self._annotation, annotation) or assignable(annotation, self._annotation)):
+            raise PromiseError(f"{self!r} is never comparable with {other!r}: the types have nothing in common")
+        return Comparison(symbol, self, other)
+
     def _refuse(self, what: str, way_out: str | None = None) -> NoReturn:
         raise PromiseError(f"{self!r} cannot be {what}: {way_out.lstrip('; ') if way_out else _WAY_OUT}")
 
@@ -104,16 +144,25 @@ def _refusing(operator: str) -> Any:
     return refuse
 
 
+def _comparing(symbol: str) -> Any:
+    def compare(self: Promise, other: Any) -> Comparison:
+        return self._asks(symbol, other)
+
+    return compare
+
+
 _OPERATORS = {
     "+": "add", "-": "sub", "*": "mul", "/": "truediv", "//": "floordiv", "%": "mod", "**": "pow",
-    "@": "matmul", "&": "and", "|": "or", "^": "xor", "<<": "lshift", ">>": "rshift", "divmod": "divmod",
+    "@": "matmul", "&": "and", "|": "or", "^": "xor", "<<": "lshift", "divmod": "divmod",
 }  # fmt: skip
 _UNARY = {"-": "neg", "+": "pos", "abs": "abs", "~": "invert", "int()": "int", "float()": "float", "complex()": "complex",
           "an index": "index", "round()": "round"}  # fmt: skip
 _COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 
-for _symbol, _name in {**_UNARY, **_COMPARISONS}.items():
+for _symbol, _name in _UNARY.items():
     setattr(Promise, f"__{_name}__", _refusing(_symbol))
+for _symbol, _name in _COMPARISONS.items():
+    setattr(Promise, f"__{_name}__", _comparing(_symbol))
 for _symbol, _name in _OPERATORS.items():
     for _prefix in ("", "r", "i"):
         setattr(Promise, f"__{_prefix}{_name}__", _refusing(_symbol))

@@ -81,7 +81,15 @@ class Value(NamedTuple):
 
 
 class Create(NamedTuple):
-    """Give Dask a new task; `deps` pairs the name by which the unit knows a result with the task that has it, `failures` with why there is none."""
+    """Give Dask a new task.
+
+    Attributes
+    ----------
+    deps
+        Pairs of the name by which the unit knows a result, and the task that has it.
+    failures
+        Pairs of such a name, and why there is no result.
+    """
 
     key: str
     run: str

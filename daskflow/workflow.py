@@ -8,10 +8,11 @@ from enum import Enum
 from typing import Any, overload
 
 from daskflow import context
+from daskflow.builder import Builder
 from daskflow.caching import Cache, CacheOptions
 from daskflow.entity import WORKFLOW, Entity, FunctionEntity, P, R_co
 from daskflow.errors import DefinitionError, GraphError, OptionError
-from daskflow.graph import Builder, Graph, Node
+from daskflow.graph import Graph, Node
 from daskflow.options import check_limit, refuse_unknown
 from daskflow.types import assignable, describe
 
