@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -174,7 +175,7 @@ CONDITIONALS: list[tuple[Any, type[Exception], str]] = [
     (lambda a: fl.conditional("c").if_(a > 1).then(half(a=a)).else_().then(text(a=a)), GraphError, "give different types: int and str"),
     (lambda a: fl.conditional("c").if_(a > 1).then(half(a=a)).else_().fail(3), GraphError, "takes the text of the failure; got 3"),  # type: ignore[arg-type]
     (lambda a: fl.conditional("c d").if_(a > 1), OptionError, "the name of a conditional must be letters"),
-    (lambda a: half(a=fl.conditional("c").if_(a > 1).then(half(a=a))), InputError, "expected int, got <conditional 'c'>, which needs else_"),
+    (lambda a: half(a=fl.conditional("c").if_(a > 1).then(half(a=a))), InputError, "got <conditional 'c'>, which needs else_"),
 ]
 
 
@@ -236,7 +237,7 @@ def test_nodes_in_the_hand(flow: Flow, tmp_path: Path) -> None:
 @fl.dynamic
 def ordered_loop(path: str, n: int) -> list[int]:
     made = [mark(path=path, word=f"{i}") for i in range(n)]
-    for later, earlier in zip(made, made[1:], strict=False):
+    for later, earlier in itertools.pairwise(made):
         earlier >> later
     return made
 
@@ -318,7 +319,7 @@ made = imperative("tests.features.made")
 
 @fl.workflow
 def calls_made(a: int) -> list[int]:
-    numbers, length = made(a=a, word="abc")
+    numbers, _ = made(a=a, word="abc")
     return numbers
 
 
