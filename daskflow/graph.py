@@ -13,7 +13,7 @@ from daskflow.caching import CacheOptions, HashMethod
 from daskflow.errors import GraphError, InputError, PromiseError
 from daskflow.overrides import apply
 from daskflow.promise import Promise, Step, holds_promise
-from daskflow.types import SCALARS, Mismatch, assignable, describe, item_type, shorten
+from daskflow.types import SCALARS, Mismatch, assignable, describe, hint, item_type, shorten
 
 if TYPE_CHECKING:
     from daskflow.entity import Entity
@@ -173,7 +173,7 @@ def slots_of(binding: Any) -> Iterator[int]:
     elif isinstance(binding, dict):
         for value in binding.values():
             yield from slots_of(value)
-    elif type(binding) in (list, tuple):
+    elif isinstance(binding, (list, tuple)):
         for value in binding:
             yield from slots_of(value)
 
@@ -188,8 +188,8 @@ def resolve(binding: Any, values: Any) -> Any:
         return [resolve(one, values) for one in binding]
     if kind is dict:
         return {key: resolve(one, values) for key, one in binding.items()}
-    if kind is tuple:
-        return tuple(resolve(one, values) for one in binding)
+    if isinstance(binding, tuple):
+        return like(binding, [resolve(one, values) for one in binding])
     return binding
 
 
@@ -296,7 +296,7 @@ class Builder:
             )
         if promise._annotation is not target and not assignable(promise._annotation, target):
             gives = f"is {describe(promise._annotation)}" if promise._annotation is not type(None) else "gives nothing"
-            raise InputError(f"{where()} is declared {describe(target)}, but {promise!r} {gives}")
+            raise InputError(f"{where()} is declared {describe(target)}, but {promise!r} {gives}{hint(promise._annotation, target)}")
 
     def _bind_container(
         self,
@@ -330,7 +330,7 @@ class Builder:
         if isinstance(value, dict):
             return {key: self.bind(one, _part(annotation, key), f"{where}[{key!r}]") for key, one in value.items()}
         if isinstance(value, tuple):
-            return tuple(self.bind(one, Any, f"{where}[{index}]") for index, one in enumerate(value))
+            return like(value, [self.bind(one, _part(annotation, index), f"{where}[{index}]") for index, one in enumerate(value)])
         return value
 
     def override(self, slot: int, overrides: dict[str, Any]) -> None:
@@ -360,6 +360,13 @@ class Builder:
         return Graph(self.n_inputs, self.nodes, output)
 
 
+def like(value: tuple[Any, ...], items: list[Any]) -> tuple[Any, ...]:
+    """Return a tuple of other items, of the same class; for a call's promised outputs, of the class that the outputs will have."""
+    kind = getattr(value, "_of_values", type(value))
+    made: tuple[Any, ...] = kind._make(items) if hasattr(kind, "_make") else tuple(items)
+    return made
+
+
 def _part(annotation: Any, part: Any) -> Any:
     try:
         return item_type(annotation, part)
@@ -382,5 +389,5 @@ def promised_outputs(outputs: Any) -> Any:
             self[0].with_overrides(**overrides)
             return self
 
-        _promised[key] = type(base.__name__, (base,), {"with_overrides": with_overrides})
+        _promised[key] = type(base.__name__, (base,), {"with_overrides": with_overrides, "_of_values": outputs.factory or tuple})
     return _promised[key]
