@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import sys
 import types as _types
 import typing
@@ -26,7 +27,7 @@ def describe(annotation: Any) -> str:
     if typing.get_origin(annotation) is typing.Annotated:
         return describe(typing.get_args(annotation)[0])
     if isinstance(annotation, (type, typing.NewType)) and not typing.get_args(annotation):
-        return annotation.__qualname__
+        return str(getattr(annotation, "__qualname__", annotation))
     text = str(annotation)
     if "Annotated[" in text:
         text = str(_plain(annotation))
@@ -219,8 +220,8 @@ def _hints_of(kind: type) -> dict[str, Any]:
 def _one_by_one(kind: type) -> Iterator[tuple[str, Any]]:
     """Yield those annotations that can be resolved, and ``Any`` for those that only a type checker can."""
     for base in reversed(kind.__mro__):
-        module = vars(sys.modules.get(base.__module__, object()) if base.__module__ in sys.modules else _types.SimpleNamespace())
-        for name, annotation in base.__dict__.get("__annotations__", {}).items():
+        module = vars(sys.modules.get(base.__module__, _types.SimpleNamespace()))
+        for name, annotation in inspect.get_annotations(base).items():
             holder: Any = _types.SimpleNamespace(__annotations__={name: annotation})
             try:
                 yield from typing.get_type_hints(holder, module, {**vars(base), kind.__name__: kind}, include_extras=True).items()
@@ -236,8 +237,8 @@ def key_types(annotation: Any) -> dict[str, tuple[Any, bool]]:
     """Return the types of a TypedDict's keys, each with whether the key must be there."""
     kind: Any = class_of(annotation)
     found = {}
-    for name, hint in field_types(annotation).items():
-        required = name in kind.__required_keys__
+    for name, annotated in field_types(annotation).items():
+        hint, required = annotated, name in kind.__required_keys__
         while (form := getattr(typing.get_origin(hint), "_name", None)) in _KEY_FORMS:
             required = required if _KEY_FORMS[form] is None else bool(_KEY_FORMS[form])
             hint = typing.get_args(hint)[0]

@@ -185,18 +185,12 @@ def _dict_fits(source: Any, target: Any) -> bool:
         given = key_types(source)
         if any(required and name not in wanted for name, (_, required) in given.items()):
             return False
-        return all(
-            name in given and assignable(given[name][0], one) for name, (one, required) in wanted.items() if required or given_for(given, name)
-        )
+        certain = {name for keys in (wanted, given) for name, (_, required) in keys.items() if required}
+        return all(name in given and assignable(given[name][0], wanted[name][0]) for name in wanted if name in certain)
     if class_of(source) not in _PAIRS:
         return True
     keys, values = typing.get_args(source) or (Any, Any)
     return all(assignable(str, keys) and assignable(values, one) for one, required in wanted.values() if required)
-
-
-def given_for(given: dict[str, tuple[Any, bool]], name: str) -> bool:
-    """Tell whether a key is there in every value of a TypedDict."""
-    return name in given and given[name][1]
 
 
 def _tuple_args(annotation: Any) -> tuple[Any, ...] | None:

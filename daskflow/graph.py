@@ -362,7 +362,7 @@ class Builder:
 
 def like(value: tuple[Any, ...], items: list[Any]) -> tuple[Any, ...]:
     """Return a tuple of other items, of the same class; for a call's promised outputs, of the class that the outputs will have."""
-    kind = getattr(value, "_of_values", type(value))
+    kind: Any = getattr(value, "_of_values", type(value))
     made: tuple[Any, ...] = kind._make(items) if hasattr(kind, "_make") else tuple(items)
     return made
 

@@ -182,7 +182,7 @@ def _is_closed(kind: Any) -> bool:
     if hasattr(kind, "__getattr__") and not is_model(kind):
         return False
     if is_model(kind):
-        return kind.model_config.get("extra") != "allow"
+        return bool(kind.model_config.get("extra") != "allow")
     return is_dataclass(kind)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pydantic
 import typing_extensions
-from pydantic_core import PydanticCustomError, SchemaError, core_schema
+from pydantic_core import SchemaError
 
 from daskflow.annotations import (
     class_of,
@@ -29,12 +29,23 @@ from daskflow.annotations import (
     is_model,
     is_namedtuple,
     is_open_model,
-    is_protocol,
     is_typeddict,
     is_union,
     key_types,
 )
-from daskflow.scalars import as_bool, as_float, as_int
+from daskflow.leafschemas import (
+    NUMBERS,
+    array,
+    checked_by,
+    instance,
+    is_array,
+    literal,
+    number,
+    raising,
+    refuse_text_and_iterators,
+    refuse_unusable,
+    unexpected,
+)
 
 Validate = Callable[..., Any]
 
@@ -58,35 +69,10 @@ _SERIES = {
 }
 _MAPPINGS = (abc.Mapping, abc.MutableMapping)
 
-#: What is used up by whoever looks at it, and so by a check.
-_ONCE = (abc.Iterator, abc.Generator, abc.AsyncIterable, abc.AsyncIterator, abc.AsyncGenerator, abc.Awaitable, abc.Coroutine)
-
 _NEVER = (typing.NoReturn, typing.Never, typing_extensions.Never)
 
 
-def _float_schema(strict: bool) -> Any:
-    # Strict or not, pydantic makes a float of whatever has __float__, such as a Decimal.
-    return core_schema.chain_schema([core_schema.is_instance_schema((float, int)), core_schema.float_schema(strict=strict)])
-
-
-_NUMBERS: dict[Any, tuple[Callable[[Any], Any], Callable[..., Any]]] = {
-    int: (as_int, core_schema.int_schema),
-    float: (as_float, _float_schema),
-    bool: (as_bool, core_schema.bool_schema),
-}
 _TEXTS = (str, bytes, None, type(None))
-
-
-class _Schema:
-    """Gives pydantic a schema of ours, in an ``Annotated``."""
-
-    __slots__ = ("schema",)
-
-    def __init__(self, schema: Any) -> None:
-        self.schema = schema
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        return self.schema
 
 
 class _FailingFast:
@@ -96,20 +82,6 @@ class _FailingFast:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         return {**handler(source), "fail_fast": True}
-
-
-def _checked_by(function: Callable[[Any], Any]) -> Any:
-    return typing.Annotated[Any, _Schema(core_schema.no_info_plain_validator_function(function))]
-
-
-def unexpected(annotation: Any) -> PydanticCustomError:
-    """Return the error of a value that is of another type."""
-    return PydanticCustomError("expected", "Expected {what}", {"what": describe(annotation)})
-
-
-def refused(why: str, kind: str = "refused") -> PydanticCustomError:
-    """Return the error of a value that is refused for a reason of its own."""
-    return PydanticCustomError(kind, "{why}", {"why": why})  # type: ignore[arg-type,unused-ignore]
 
 
 class Compiler:
@@ -159,14 +131,14 @@ class Compiler:
         return self._adapted_class(annotation, origin or annotation)
 
     def _adapted_class(self, annotation: Any, kind: Any) -> Any:
-        if kind in _NUMBERS:
-            return self._number(kind)
+        if kind in NUMBERS:
+            return number(kind, self.numpy)
         if kind in _TEXTS or kind is Any or kind is object:
             return Any if kind is object else kind
         if kind is typing.Literal:
-            return _literal(annotation)
+            return literal(annotation)
         if kind in _NEVER:
-            return _checked_by(_raising(unexpected(annotation)))
+            return checked_by(raising(unexpected(annotation)))
         if kind in _CONTAINERS:
             return self._container(annotation, kind)
         if kind is type or kind is abc.Callable or (kind is tuple and not typing.get_args(annotation)):
@@ -185,19 +157,13 @@ class Compiler:
         if is_dataclass(kind) or is_namedtuple(kind):
             return self._record(annotation, self._fields)
         if is_model(kind):
-            return annotation if is_open_model(kind) else _instance(kind)
+            return annotation if is_open_model(kind) else instance(kind)
         if has_own_check(kind) and not issubclass(kind, enum.Enum):
-            return _instance(kind) if self.fixed and hasattr(kind, "__from_text__") else annotation
-        _refuse_unusable(annotation, kind)
-        return _array(annotation, kind) if _is_array(annotation, kind) else _instance(kind)
+            return instance(kind) if self.fixed and hasattr(kind, "_converts") else annotation
+        refuse_unusable(annotation, kind)
+        return array(annotation, kind) if is_array(annotation, kind) else instance(kind)
 
     # ------------------------------------------------------------ plain ones
-
-    def _number(self, kind: Any) -> Any:
-        convert, schema = _NUMBERS[kind]
-        if self.numpy:
-            return typing.Annotated[Any, _Schema(core_schema.no_info_before_validator_function(convert, schema(strict=True)))]
-        return kind if kind is not float else typing.Annotated[Any, _Schema(schema(strict=True))]
 
     def _annotated(self, annotation: Any) -> Any:
         inner, *notes = typing.get_args(annotation)
@@ -222,18 +188,18 @@ class Compiler:
         args = typing.get_args(annotation)
         if not args:
             return annotation
-        adapted = tuple(one if one is Ellipsis else self.adapted(one) for one in args)
-        container = kind[adapted]
+        adapted: Any = tuple(one if one is Ellipsis else self.adapted(one) for one in args)
+        container = kind.__class_getitem__(adapted)
         # The first thing that is wrong is enough, where there may be a million.
         return typing.Annotated[container, _FailingFast()] if kind in _FAILING_FAST else container
 
     def _series(self, annotation: Any, kind: Any) -> Any:
-        item = (typing.get_args(annotation) or (Any,))[0]
+        item: Any = (typing.get_args(annotation) or (Any,))[0]
         known = {one: self.validator(tuple[item, ...] if one is tuple else one[item]) for one in _SERIES[kind]}
         items = self._unchanging().validator(tuple[item, ...])
 
         def check(value: Any) -> Any:
-            _refuse_text_and_iterators(value, annotation)
+            refuse_text_and_iterators(value, annotation)
             if not isinstance(value, kind):
                 raise unexpected(annotation)
             validate = known.get(type(value))
@@ -242,7 +208,7 @@ class Compiler:
             items(tuple(value), strict=True)
             return value
 
-        return _checked_by(check)
+        return checked_by(check)
 
     def _mapping(self, annotation: Any, kind: Any) -> Any:
         keys, values = typing.get_args(annotation) or (Any, Any)
@@ -257,7 +223,7 @@ class Compiler:
             items(dict(value), strict=True)
             return value
 
-        return _checked_by(check)
+        return checked_by(check)
 
     def _unchanging(self) -> Compiler:
         return self if self.fixed else Compiler(self.numpy, True, self._records)
@@ -275,7 +241,11 @@ class Compiler:
                 del self._records[key]
                 raise
         made = self._records[key]
-        return _checked_by(lambda value: made[0](value))
+
+        def check(value: Any) -> Any:
+            return made[0](value)
+
+        return checked_by(check)
 
     def _named(self, annotation: Any) -> Validate:
         validate = self.validator(annotation.__value__)
@@ -288,7 +258,7 @@ class Compiler:
         rebuilt = is_namedtuple(kind) and not self.fixed
         # One tuple of all fields is checked in one go.
         compiler = self if rebuilt else self._unchanging()
-        validate = _adapter(tuple[tuple(compiler._field(one) for one in types.values())]).validator.validate_python
+        validate = _adapter(_tuple_of(tuple(compiler._field(one) for one in types.values()))).validator.validate_python
 
         def check(value: Any) -> Any:
             if not isinstance(value, kind):
@@ -309,7 +279,8 @@ class Compiler:
     def _typeddict(self, annotation: Any) -> Validate:
         form = {True: typing_extensions.Required, False: typing_extensions.NotRequired}
         keys = {name: form[required][self._field(one)] for name, (one, required) in key_types(annotation).items()}
-        twin: Any = typing_extensions.TypedDict(class_of(annotation).__name__, keys)  # type: ignore[operator,union-attr,misc]
+        make: Any = typing_extensions.TypedDict
+        twin = make(describe(annotation), keys)
         twin.__pydantic_config__ = getattr(class_of(annotation), "__pydantic_config__", _STRICT_DICT)
         validate = _adapter(twin).validator.validate_python
         return lambda value: validate(value, strict=True)
@@ -328,77 +299,9 @@ def _adapter(annotation: Any) -> Any:
         return pydantic.TypeAdapter(annotation)
 
 
+def _tuple_of(kinds: tuple[Any, ...]) -> Any:
+    return tuple.__class_getitem__(kinds)  # type: ignore[arg-type,unused-ignore]
+
+
 def _same(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
     return all(one is other for one, other in zip(left, right, strict=True))
-
-
-def _raising(error: Exception) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
-        raise error
-
-    return check
-
-
-def _literal(annotation: Any) -> Any:
-    accepted = {(type(one), one): one for one in _literals(annotation)}
-
-    def check(value: Any) -> Any:
-        kind = type(value)
-        # Only of these types are literals, and values of others need not have a hash.
-        if kind in _LITERALS or isinstance(value, enum.Enum):
-            return accepted[kind, value] if (kind, value) in accepted else _raising(unexpected(annotation))(value)
-        raise unexpected(annotation)
-
-    return _checked_by(check)
-
-
-_LITERALS = (int, str, bytes, bool, type(None))
-
-
-def _literals(annotation: Any) -> list[Any]:
-    found: list[Any] = []
-    for one in typing.get_args(annotation):
-        found.extend(_literals(one) if typing.get_origin(one) is typing.Literal else [one])
-    return found
-
-
-def _instance(kind: Any) -> Any:
-    if kind is datetime.date:
-        # A datetime is a date to Python, and loses its time where only a date is meant.
-        return kind
-    return typing.Annotated[Any, _Schema(core_schema.is_instance_schema(kind, cls_repr=kind.__qualname__))]
-
-
-def _refuse_unusable(annotation: Any, kind: Any) -> None:
-    if kind in _ONCE:
-        item = typing.get_args(annotation)
-        way_out = f"declare list[{describe(item[0])}]" if item and kind in _ONCE[:5] else "declare what it gives"
-        raise TypeError(f"{describe(annotation)} can be gone through only once, and a value is used more often than that; {way_out}")
-    if is_protocol(kind) and not getattr(kind, "_is_runtime_protocol", False):
-        raise TypeError(f"{describe(annotation)} is a Protocol that values cannot be checked against; decorate it with @runtime_checkable")
-    if kind.__module__ in ("typing", "typing_extensions", "dataclasses") and kind.__name__ in ("Generic", "Protocol", "InitVar"):
-        raise TypeError(f"{describe(annotation)} is not a type of values")
-
-
-def _refuse_text_and_iterators(value: Any, annotation: Any) -> None:
-    if isinstance(value, (str, bytes, bytearray)):
-        raise refused(f"Expected {describe(annotation)}, and text is one value, not many; put it into a list")
-    if isinstance(value, abc.Iterator):
-        raise refused(f"Expected {describe(annotation)}, and this gives its items only once; make a list of it")
-
-
-def _is_array(annotation: Any, kind: Any) -> bool:
-    return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and len(typing.get_args(annotation)) == 2
-
-
-def _array(annotation: Any, kind: Any) -> Any:
-    """Check the type of an array's items too, where it is declared: ``NDArray[np.float64]``."""
-    item = (typing.get_args(typing.get_args(annotation)[1]) or (Any,))[0]
-    item = item if isinstance(item, type) and item is not Any else object
-
-    def check(value: Any) -> Any:
-        if not isinstance(value, kind) or not issubclass(value.dtype.type, item):
-            raise unexpected(annotation)
-        return value
-
-    return _checked_by(check)

@@ -17,30 +17,27 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from daskflow.annotations import class_of as _class_of
 from daskflow.annotations import (
+    class_of,
     core,
+    describe,
     field_types,
     has_own_check,
     is_dataclass,
     is_model,
     is_namedtuple,
     is_typeddict,
+    is_union,
     is_unknown,
     key_types,
     members,
+    shorten,
+    strip,
     without_none,
 )
-from daskflow.annotations import describe as describe
-from daskflow.annotations import is_union as is_union
-from daskflow.annotations import shorten as shorten
-from daskflow.annotations import strip as strip
-from daskflow.assignable import assignable as assignable
-from daskflow.assignable import hint as hint
-from daskflow.parts import item_type as item_type
-from daskflow.scalars import CHECKS, Check, mismatch, numpy_kind
-from daskflow.scalars import SCALARS as SCALARS
-from daskflow.scalars import Mismatch as Mismatch
+from daskflow.assignable import assignable, hint
+from daskflow.parts import item_type
+from daskflow.scalars import CHECKS, SCALARS, Check, Mismatch, mismatch, numpy_kind
 
 
 class Checker:
@@ -198,12 +195,12 @@ def _step(value: Any, annotation: Any, part: Any) -> tuple[str, Any, Any] | None
 
 
 def _has_fields(annotation: Any) -> bool:
-    kind = _class_of(core(annotation))
+    kind = class_of(core(annotation))
     return is_dataclass(kind) or is_namedtuple(kind)
 
 
 def _declared(annotation: Any, part: Any, attribute: bool) -> Any:
-    kind = _class_of(core(annotation))
+    kind = class_of(core(annotation))
     if not attribute and kind in (abc.Iterable, abc.Collection, abc.Reversible):
         return (typing.get_args(core(annotation)) or (Any,))[0]
     try:
@@ -234,13 +231,13 @@ def _looks(annotation: Any, above: tuple[Any, ...]) -> bool:
     inner = _inner(annotation)
     if inner is not None:
         return all(_looks(core(one), (*above, annotation)) for one in inner)
-    kind = _class_of(annotation)
+    kind = class_of(annotation)
     return isinstance(kind, type) and (type(kind) is type or issubclass(kind, enum.Enum)) and not has_own_check(kind)
 
 
 def _inner(annotation: Any) -> list[Any] | None:
     """Return the types of what is inside, where a check looks at it."""
-    kind = _class_of(annotation)
+    kind = class_of(annotation)
     if is_union(annotation):
         return list(members(annotation))
     if is_typeddict(kind):
