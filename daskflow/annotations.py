@@ -8,7 +8,7 @@ import inspect
 import sys
 import types as _types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -84,7 +84,7 @@ def core(annotation: Any) -> Any:
 
 def _bound(variable: typing.TypeVar) -> Any:
     if variable.__constraints__:
-        return typing.Union[variable.__constraints__]  # noqa: UP007  (the members are known only here)
+        return union_of(variable.__constraints__)
     return core(variable.__bound__) if variable.__bound__ is not None else Any
 
 
@@ -156,7 +156,12 @@ def without_none(annotation: Any) -> Any:
     rest = [one for one in typing.get_args(annotation) if core(one) is not type(None)]
     if len(rest) == len(typing.get_args(annotation)):
         return annotation
-    return functools.reduce(lambda left, right: typing.Union[left, right], rest) if rest else type(None)  # noqa: UP007
+    return union_of(rest) if rest else type(None)
+
+
+def union_of(kinds: Iterable[Any]) -> Any:
+    """Return the union of one or more annotations."""
+    return functools.reduce(lambda left, right: typing.Union[left, right], kinds)  # noqa: UP007
 
 
 def class_of(annotation: Any) -> type | None:

@@ -24,6 +24,7 @@ from daskflow.annotations import (
     is_unknown,
     key_types,
     members,
+    union_of,
     without_none,
 )
 
@@ -159,7 +160,7 @@ def _items_of(annotation: Any) -> Any:
     kind: Any = class_of(annotation)
     if is_namedtuple(kind) or kind is tuple:
         args = _tuple_args(annotation)
-        return Any if args is None else typing.Union[args[:1] if args[1:] == (Ellipsis,) else args] if args else typing.Never  # noqa: UP007
+        return Any if args is None else union_of(args[:1] if args[1:] == (Ellipsis,) else args) if args else typing.Never
     if is_typeddict(kind):
         return str
     return (typing.get_args(annotation) or (Any,))[0] if kind in _ITEMS or kind in _PAIRS else Any

@@ -184,8 +184,7 @@ class _Blob(os.PathLike[str]):
         return remotes.Place(self._uri, self._options)
 
     def _missing(self) -> Exception:
-        more = f" (it comes from host {self._from})" if self._from not in ("", remotes.host()) else ""
-        return remotes.missing(self._what, self._uri, more)
+        return remotes.missing(self._what, self._uri, self._from)
 
     def _check_there(self) -> None:
         if not self.exists():

@@ -24,6 +24,7 @@ from daskflow.annotations import (
     is_unknown,
     key_types,
     members,
+    union_of,
 )
 from daskflow.scalars import SCALARS
 
@@ -87,7 +88,7 @@ def _of_a_union(annotation: Any, part: Any, attribute: bool) -> Any:
 
 
 def _union(kinds: list[Any]) -> Any:
-    return Any if any(map(is_unknown, kinds)) else functools.reduce(lambda left, right: typing.Union[left, right], kinds)  # noqa: UP007
+    return Any if any(map(is_unknown, kinds)) else union_of(kinds)
 
 
 def _of_a_class(annotation: Any, kind: Any, part: Any, attribute: bool) -> Any:

@@ -69,10 +69,12 @@ def host() -> str:
     return os.uname().nodename
 
 
-def missing(what: str, uri: str, more: str = "") -> FileMissing:
-    """Return the error of something that is not there."""
-    where = f" on host {host()}{more}; every process must see it: put it on a shared disk, or give a URL" if is_local(uri) else ""
-    return FileMissing(f"there is no {what} at {uri}{where}")
+def missing(what: str, uri: str, source: str = "") -> FileMissing:
+    """Return the error of something that is not there; `source` is the host that it comes from."""
+    if not is_local(uri):
+        return FileMissing(f"there is no {what} at {uri}")
+    moved = f"; it comes from host {source}, and must be on a disk that both have, or at a URL" if source not in ("", host()) else ""
+    return FileMissing(f"there is no {what} at {uri} on host {host()}{moved}")
 
 
 class Entry(NamedTuple):

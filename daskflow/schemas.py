@@ -32,6 +32,7 @@ from daskflow.annotations import (
     is_typeddict,
     is_union,
     key_types,
+    union_of,
 )
 from daskflow.leafschemas import (
     NUMBERS,
@@ -179,7 +180,7 @@ class Compiler:
         if self.numpy:
             # pydantic takes the first member that fits: of an integer that is int, wherever it stands.
             kinds = tuple(sorted(kinds, key=lambda one: one is float))
-        union = typing.Union[tuple(self.adapted(one) for one in kinds)]  # noqa: UP007
+        union = union_of(self.adapted(one) for one in kinds)
         return typing.Annotated[union, pydantic.Field(union_mode="left_to_right")] if self.numpy and is_union(union) else union
 
     # ------------------------------------------------------------ containers
