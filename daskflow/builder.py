@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from daskflow.caching import HashMethod
 from daskflow.errors import GraphError, InputError, PromiseError
-from daskflow.graph import Graph, Node, Ref, moved, slots_of
+from daskflow.graph import Graph, Node, Ref, like, moved, slots_of
 from daskflow.overrides import apply
 from daskflow.promise import Promise, holds_promise
-from daskflow.types import SCALARS, Mismatch, assignable, describe, item_type
+from daskflow.types import SCALARS, Mismatch, assignable, describe, hint, item_type
 
 if TYPE_CHECKING:
     from daskflow.entity import Entity
@@ -158,7 +158,7 @@ class Builder:
     def _check_promise(self, promise: Promise, target: Any, where: Any) -> None:
         if promise._annotation is not target and not assignable(promise._annotation, target):
             gives = f"is {describe(promise._annotation)}" if promise._annotation is not type(None) else "gives nothing"
-            raise InputError(f"{where()} is declared {describe(target)}, but {promise!r} {gives}")
+            raise InputError(f"{where()} is declared {describe(target)}, but {promise!r} {gives}{hint(promise._annotation, target)}")
 
     def _bind_container(
         self,
@@ -193,7 +193,7 @@ class Builder:
         if isinstance(value, dict):
             return {key: self.bind(one, _part(annotation, key), f"{where}[{key!r}]") for key, one in value.items()}
         if isinstance(value, tuple):
-            return tuple(self.bind(one, Any, f"{where}[{index}]") for index, one in enumerate(value))
+            return like(value, [self.bind(one, _part(annotation, index), f"{where}[{index}]") for index, one in enumerate(value)])
         return value
 
     def override(self, slot: int, overrides: dict[str, Any]) -> None:
@@ -285,5 +285,6 @@ def promised_outputs(outputs: Any) -> Any:
             return self[0] >> other
 
         own = {"with_overrides": with_overrides, "__rshift__": before, "annotation": outputs.annotation}
+        own["_of_values"] = outputs.factory or tuple
         _promised[key] = type(base.__name__, (base,), own)
     return _promised[key]

@@ -148,6 +148,8 @@ _PLAIN: dict[type, Callable[[Any], str]] = {
 
 def _other(value: Any) -> str:
     kind: Any = type(value)
+    if hasattr(kind, "__cache_token__"):
+        return f"B{value.__cache_token__()}"
     if isinstance(value, enum.Enum):
         return f"e{_type(kind)}.{value.name}"
     if dataclasses.is_dataclass(kind):

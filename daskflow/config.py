@@ -63,6 +63,11 @@ def default_cache() -> str:
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "daskflow")
 
 
+def default_files() -> str:
+    """Return where new files are made if nothing is said: in the process' working directory, which Dask's workers share."""
+    return os.path.join(os.getcwd(), "daskflow-files")
+
+
 #: Each key with its default and its check.
 KEYS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     # How long a unit works alone before it hands over what it has not started; 0 makes every node a Dask task.
@@ -75,6 +80,8 @@ KEYS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "unit-output-bytes": ("16MiB", _bytes),
     # The number of executing nodes that a run may have where no word of a user's says otherwise; 0 for unlimited.
     "max-parallelism": (DEFAULT_MAX_PARALLELISM, _limit),
+    # Where File.new and Directory.new make theirs: a directory, or a URL of fsspec's.
+    "files.url": (default_files, _url),
     # Whether what is cached is looked up and stored.
     "cache.enabled": (True, _flag),
     # Where: a directory, or a URL of fsspec's.

@@ -9,6 +9,7 @@
     ├── OutputError (TypeError)         a function returned what it did not declare
     ├── PromiseError (TypeError)        a promise was used as if it were its value
     ├── GraphError (ValueError)         a graph cannot be built
+    ├── FileMissing (FileNotFoundError) a File or Directory is not where it is said to be
     ├── NestingError (RuntimeError)     an entity was called inside a running task
     ├── ClusterError (RuntimeError)     the cluster cannot serve us
     │   ├── SchedulerUnreachable        nothing answers at that address
@@ -55,6 +56,10 @@ class PromiseError(DaskflowError, TypeError):
 
 class GraphError(DaskflowError, ValueError):
     """A graph cannot be built from what the body did."""
+
+
+class FileMissing(DaskflowError, FileNotFoundError):
+    """A file or directory is not where its path or URL says, as this process sees it."""
 
 
 class NestingError(DaskflowError, RuntimeError):

@@ -214,7 +214,7 @@ def slots_of(binding: Any) -> Iterator[int]:
     elif isinstance(binding, dict):
         for value in binding.values():
             yield from slots_of(value)
-    elif type(binding) in (list, tuple):
+    elif isinstance(binding, (list, tuple)):
         for value in binding:
             yield from slots_of(value)
 
@@ -229,8 +229,8 @@ def resolve(binding: Any, values: Any) -> Any:
         return [resolve(one, values) for one in binding]
     if kind is dict:
         return {key: resolve(one, values) for key, one in binding.items()}
-    if kind is tuple:
-        return tuple(resolve(one, values) for one in binding)
+    if isinstance(binding, tuple):
+        return like(binding, [resolve(one, values) for one in binding])
     return binding
 
 
@@ -243,9 +243,16 @@ def moved(binding: Any, places: Mapping[int, int]) -> Any:
         return [moved(one, places) for one in binding]
     if kind is dict:
         return {key: moved(one, places) for key, one in binding.items()}
-    if kind is tuple:
-        return tuple(moved(one, places) for one in binding)
+    if isinstance(binding, tuple):
+        return like(binding, [moved(one, places) for one in binding])
     return binding
+
+
+def like(value: tuple[Any, ...], items: list[Any]) -> tuple[Any, ...]:
+    """Return a tuple of other items, of the same class; for a call's promised outputs, of the class that the outputs will have."""
+    kind: Any = getattr(value, "_of_values", type(value))
+    made: tuple[Any, ...] = kind._make(items) if hasattr(kind, "_make") else tuple(items)
+    return made
 
 
 def follow(value: Any, path: tuple[Step, ...]) -> Any:

@@ -271,15 +271,23 @@ def _parameter(parameter: inspect.Parameter, hints: dict[str, Any], name: str) -
         )
     default = REQUIRED if parameter.default is parameter.empty else parameter.default
     try:
-        made = Parameter(parameter.name, hints[parameter.name], default)
+        made = Parameter(parameter.name, _of_values(hints[parameter.name]), default)
     except TypeError as error:
         raise DefinitionError(f"the annotation of {parameter.name!r} of {name} cannot be used: {error}") from None
     if not made.required:
         try:
             made.check(default)
         except Mismatch as error:
-            raise DefinitionError(f"the default of {parameter.name!r} of {name}: {error}") from None
+            # A file is looked for where it is used, which may be another place or time.
+            if not error.missing:
+                raise DefinitionError(f"the default of {parameter.name!r} of {name}: {error}") from None
     return made
+
+
+def _of_values(annotation: Any) -> Any:
+    if annotation in (typing.NoReturn, typing.Never):
+        raise TypeError("it has no values")
+    return annotation
 
 
 def _starred(parameter: inspect.Parameter) -> str:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from daskflow import context, shipping
 from daskflow.entity import LAUNCH_PLAN, MAP, WORKFLOW, Entity
 from daskflow.execute import Execution, enter_static, top_level
-from daskflow.graph import Graph, Node, Ref, follow
+from daskflow.graph import Graph, Node, Ref, follow, like
 from daskflow.scope import Scope
 from daskflow.stacks import root_frame
 from daskflow.types import SCALARS
@@ -77,8 +77,8 @@ def _evaluate(expression: Any, values: tuple[Any, ...]) -> Any:
         return [_evaluate(one, values) for one in expression]
     if kind is dict:
         return {key: _evaluate(one, values) for key, one in expression.items()}
-    if kind is tuple:
-        return tuple(_evaluate(one, values) for one in expression)
+    if isinstance(expression, tuple):
+        return like(expression, [_evaluate(one, values) for one in expression])
     return expression
 
 
@@ -97,7 +97,7 @@ def _refs(expression: Any) -> Iterable[int]:
         yield from _refs(expression.value)
     elif kind is dict:
         yield from _refs(list(expression.values()))
-    elif kind in (list, tuple):
+    elif isinstance(expression, (list, tuple)):
         for one in expression:
             yield from _refs(one)
 
@@ -176,8 +176,8 @@ def _renumbered(expression: Any, places: dict[int, int]) -> Any:
         return [_renumbered(one, places) for one in expression]
     if kind is dict:
         return {key: _renumbered(one, places) for key, one in expression.items()}
-    if kind is tuple:
-        return tuple(_renumbered(one, places) for one in expression)
+    if isinstance(expression, tuple):
+        return like(expression, [_renumbered(one, places) for one in expression])
     return expression
 
 
@@ -196,8 +196,8 @@ def _symbolic(binding: Any, values: list[Any]) -> Any:
         return [_symbolic(one, values) for one in binding]
     if kind is dict:
         return {key: _symbolic(one, values) for key, one in binding.items()}
-    if kind is tuple:
-        return tuple(_symbolic(one, values) for one in binding)
+    if isinstance(binding, tuple):
+        return like(binding, [_symbolic(one, values) for one in binding])
     return binding
 
 

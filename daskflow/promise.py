@@ -56,7 +56,7 @@ class Promise:
 
     def _step(self, attribute: bool, part: Any) -> Promise:
         try:
-            annotation = item_type(self._annotation, part)
+            annotation = item_type(self._annotation, part, attribute)
         except TypeError as error:
             raise PromiseError(f"{self!r} {f'has no attribute {part!r}' if attribute else 'cannot be indexed so'}: {error}") from None
         return Promise(self._builder, self._slot, annotation, (*self._path, (attribute, part)))

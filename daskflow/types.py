@@ -3,127 +3,41 @@
 A :class:`Checker` is compiled once for an annotation. The scalars are checked by hand, because that is
 what most nodes pass; everything else is pydantic's work, imported when the first such annotation is used.
 
-Two rules differ from pydantic's lax mode and from Python's own: an ``int`` is accepted where a ``float``
-is declared (and becomes one), and a numpy scalar where its Python kind is; a ``bool`` is never an ``int``
-and text is never a number.
+Some rules differ from pydantic's and from Python's own, at any depth: an ``int`` is accepted where a ``float``
+is declared (and becomes one), and a numpy scalar where its Python kind is; a ``bool`` is never an ``int``,
+text is never a number, and a ``Literal`` heeds the type of its values. ``docs/types.md`` has all of them.
 """
 
 from __future__ import annotations
 
+import collections.abc as abc
+import enum
 import functools
-import types as _types
 import typing
 from collections.abc import Callable
 from typing import Any
 
-Check = Callable[[Any], Any]
-
-
-class Mismatch(Exception):
-    """A value does not fit an annotation; the message says how."""
-
-
-def describe(annotation: Any) -> str:
-    """Return the annotation as a user would write it.
-
-    Examples
-    --------
-    >>> describe(int), describe(list[int]), describe(None)
-    ('int', 'list[int]', 'None')
-    """
-    if annotation is type(None) or annotation is None:
-        return "None"
-    if isinstance(annotation, type) and not typing.get_args(annotation):
-        return annotation.__qualname__
-    return str(annotation).replace("typing.", "")
-
-
-def shorten(value: Any, limit: int = 80) -> str:
-    """Return a bounded ``repr`` that never raises."""
-    try:
-        text = repr(value)
-    except Exception as error:
-        text = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def _mismatch(value: Any, expected: str) -> Mismatch:
-    return Mismatch(f"expected {expected}, got {shorten(value)} of type {type(value).__qualname__}")
-
-
-def _numpy_kind(value: Any) -> str:
-    """Return numpy's kind code of a numpy scalar, or nothing, without importing numpy."""
-    dtype = getattr(value, "dtype", None)
-    if dtype is None or not hasattr(value, "item") or getattr(value, "ndim", 1) != 0:
-        return ""
-    return str(getattr(dtype, "kind", ""))
-
-
-def _check_int(value: Any) -> Any:
-    if type(value) is int:
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if _numpy_kind(value) in ("i", "u"):
-        return int(value)
-    raise _mismatch(value, "int")
-
-
-def _check_float(value: Any) -> Any:
-    if type(value) is float:
-        return value
-    if isinstance(value, bool):
-        raise _mismatch(value, "float")
-    if isinstance(value, (int, float)) or _numpy_kind(value) in ("i", "u", "f"):
-        return float(value)
-    raise _mismatch(value, "float")
-
-
-def _check_bool(value: Any) -> Any:
-    if value is True or value is False:
-        return value
-    if _numpy_kind(value) == "b":
-        return bool(value)
-    raise _mismatch(value, "bool")
-
-
-def _check_str(value: Any) -> Any:
-    if isinstance(value, str):
-        return value
-    raise _mismatch(value, "str")
-
-
-def _check_bytes(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value
-    raise _mismatch(value, "bytes")
-
-
-def _check_none(value: Any) -> Any:
-    if value is None:
-        return value
-    raise _mismatch(value, "None")
-
-
-def _check_any(value: Any) -> Any:
-    return value
-
-
-_SCALARS: dict[Any, Check] = {
-    int: _check_int,
-    float: _check_float,
-    bool: _check_bool,
-    str: _check_str,
-    bytes: _check_bytes,
-    None: _check_none,
-    type(None): _check_none,
-    Any: _check_any,
-    object: _check_any,
-}
-
-#: Types whose values cannot be changed by whom they are handed to and that are checked exactly, so a value
-#: that was checked where it was made need not be checked where it is used.
-SCALARS = frozenset({int, bool, str, bytes, type(None)})
+from daskflow.annotations import (
+    class_of,
+    core,
+    describe,
+    field_types,
+    has_own_check,
+    is_dataclass,
+    is_model,
+    is_namedtuple,
+    is_typeddict,
+    is_union,
+    is_unknown,
+    key_types,
+    members,
+    shorten,
+    strip,
+    without_none,
+)
+from daskflow.assignable import assignable, hint
+from daskflow.parts import item_type
+from daskflow.scalars import CHECKS, SCALARS, Check, Mismatch, mismatch, numpy_kind
 
 
 class Checker:
@@ -133,6 +47,12 @@ class Checker:
     ----------
     annotation
         Any annotation that Python's typing allows for a value.
+
+    Attributes
+    ----------
+    check : callable
+        Gives a value back, converted, or raises :class:`Mismatch`. Containers come back as copies, since pydantic makes them anyway
+        and a caller may go on changing its own; all else that needs no conversion comes back as it is.
 
     Raises
     ------
@@ -145,17 +65,15 @@ class Checker:
     1.0
     >>> Checker(list[int]).check([1, "2"])
     Traceback (most recent call last):
-    daskflow.types.Mismatch: at [1]: Input should be a valid integer, got '2'
+    daskflow.types.Mismatch: at [1]: expected int, got '2' of type str
     """
 
     __slots__ = ("annotation", "check")
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
-        if _hashable(annotation):
-            self.check: Check = _SCALARS.get(annotation) or _compiled(annotation)
-        else:
-            self.check = _compile(annotation)
+        known = CHECKS.get(annotation) if _hashable(annotation) else None
+        self.check: Check = known or _compile(annotation)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Checker, (self.annotation,)
@@ -172,146 +90,176 @@ def _hashable(annotation: Any) -> bool:
     return True
 
 
-@functools.lru_cache(maxsize=1024)
-def _compiled(annotation: Any) -> Check:
-    return _compile(annotation)
-
-
 def _compile(annotation: Any) -> Check:
     import pydantic
 
-    strict = pydantic.ConfigDict(strict=True, arbitrary_types_allowed=True)
-    try:
-        adapter: Any = pydantic.TypeAdapter(annotation, config=strict)
-    except pydantic.errors.PydanticUserError as error:
-        if error.code != "type-adapter-config-unused":
-            raise TypeError(f"{describe(annotation)} is not a usable annotation: {error}") from None
-        adapter = pydantic.TypeAdapter(annotation)
-    validate = adapter.validator.validate_python
+    make = _made if _hashable(annotation) else _make
+    validate = make(annotation, False)
     invalid = pydantic.ValidationError
 
     def check(value: Any) -> Any:
         try:
             return validate(value, strict=True)
         except invalid as error:
-            raise Mismatch(_explain(error, annotation, value)) from None
+            if not _has_numpy(error):
+                raise _explain(error, annotation, value) from None
+            # Numpy's scalars are seldom there, and looking for them costs a call for each item.
+            return _again(make(annotation, True), annotation, value)
+        except RecursionError:
+            raise Mismatch(f"{shorten(value)} contains itself, or is nested too deeply to be checked") from None
 
     return check
 
 
-def _explain(error: Any, annotation: Any, value: Any) -> str:
+def _make(annotation: Any, numpy: bool) -> Callable[..., Any]:
+    from daskflow.schemas import Compiler
+
+    return Compiler(numpy).validator(annotation)
+
+
+_made = functools.lru_cache(maxsize=1024)(_make)
+
+
+def _again(validate: Callable[..., Any], annotation: Any, value: Any) -> Any:
+    import pydantic
+
+    try:
+        return validate(value, strict=True)
+    except pydantic.ValidationError as error:
+        raise _explain(error, annotation, value) from None
+
+
+def _has_numpy(error: Any) -> bool:
+    return any(numpy_kind(one["input"]) for one in error.errors(include_url=False, include_context=False))
+
+
+#: What pydantic says of values of another type, in words that are not a user's.
+_OF_ANOTHER_TYPE = frozenset({"expected", "is_instance_of", "is_subclass_of", "none_required", "literal_error"})
+
+
+def _explain(error: Any, annotation: Any, value: Any) -> Mismatch:
     """Say where in a nested value the first thing is wrong."""
-    first = error.errors(include_url=False)[0]
-    if not first["loc"]:
-        return str(_mismatch(value, describe(annotation)))
-    where = "".join(f"[{part!r}]" for part in first["loc"])
-    return f"at {where}: {first['msg']}, got {shorten(first['input'])}"
+    errors = error.errors(include_url=False, include_context=False)
+    said = next((one for one in errors if not _is_of_another_type(one)), errors[0])
+    where, found, declared = _locate(value, annotation, said["loc"])
+    at = f"at {where}: " if where else ""
+    if _is_of_another_type(said) or isinstance(found, tuple):
+        # Of a tuple that is too short or too long, its declaration says most.
+        return Mismatch(f"{at}{mismatch(found, describe(declared))}")
+    result = Mismatch(f"{at}{_words(said)}, got {shorten(said['input'])}")
+    result.missing = said["type"] == "missing_file"
+    return result
 
 
-def is_union(annotation: Any) -> bool:
-    """Tell whether the annotation is ``X | Y``, ``Union`` or ``Optional``."""
-    return typing.get_origin(annotation) in (typing.Union, _types.UnionType)
+def _is_of_another_type(error: Any) -> bool:
+    return error["type"] in _OF_ANOTHER_TYPE or error["type"].endswith("_type")
 
 
-def strip(annotation: Any) -> Any:
-    """Return the annotation without ``Annotated``."""
-    while typing.get_origin(annotation) is typing.Annotated:
-        annotation = typing.get_args(annotation)[0]
-    return annotation
+def _words(error: Any) -> str:
+    if error["type"] == "missing":
+        return f"the key {error['loc'][-1]!r} is missing"
+    if error["type"] == "extra_forbidden":
+        return f"the key {error['loc'][-1]!r} is not declared"
+    text: str = error["msg"]
+    return text[:1].lower() + text[1:]
 
 
-def assignable(source: Any, target: Any) -> bool:
-    """Tell whether a value of one declared type may be given where another is declared.
-
-    Says no only where every value would be refused, so that a graph that could work is never rejected.
-
-    Examples
-    --------
-    >>> assignable(int, float), assignable(str, int), assignable(list[int], list[str])
-    (True, False, False)
-    >>> assignable(Any, int), assignable(int, int | None), assignable(int | None, int)
-    (True, True, False)
-    """
-    source, target = strip(source), strip(target)
-    if source == target or _unknown(source) or _unknown(target):
-        return True
-    if is_union(source):
-        return all(assignable(one, target) for one in typing.get_args(source))
-    if is_union(target):
-        return any(assignable(source, one) for one in typing.get_args(target))
-    source_class, target_class = _class_of(source), _class_of(target)
-    if source_class is None or target_class is None:
-        return True
-    if source_class in (list, dict, set) and source_class is target_class:
-        pairs = zip(typing.get_args(source), typing.get_args(target), strict=False)
-        return all(assignable(one, other) for one, other in pairs)
-    return _class_fits(source_class, target_class)
+def _locate(value: Any, annotation: Any, way: tuple[Any, ...]) -> tuple[str, Any, Any]:
+    """Follow pydantic's way to what is wrong, as far as it leads through values; return it with what is there and what is declared."""
+    where = ""
+    for index, part in enumerate(way):
+        inner = without_none(annotation)
+        if is_union(inner):
+            break
+        if way[index + 1 : index + 2] == ("[key]",):
+            return f"{where} key {part!r}".strip(), part, (typing.get_args(inner) or (Any,))[0]
+        step = _step(value, inner, part)
+        if step is None:
+            break
+        text, value, annotation = step
+        where += text
+    return where, value, annotation
 
 
-def _unknown(annotation: Any) -> bool:
-    return annotation is Any or annotation is object or isinstance(annotation, (typing.TypeVar, str))
+def _step(value: Any, annotation: Any, part: Any) -> tuple[str, Any, Any] | None:
+    if is_namedtuple(type(value)) or is_dataclass(type(value)):
+        names = list(field_types(annotation)) if _has_fields(annotation) else []
+        name = names[part] if isinstance(part, int) and part < len(names) else part
+        return (f".{name}", getattr(value, name), _declared(annotation, name, True)) if name in names else None
+    if is_model(type(value)):
+        return (f".{part}", getattr(value, part), _declared(annotation, part, True)) if hasattr(value, str(part)) else None
+    try:
+        return f"[{part!r}]", value[part], _declared(annotation, part, False)
+    except (LookupError, TypeError):
+        return None
 
 
-def _class_of(annotation: Any) -> type | None:
-    if annotation is None:
-        return type(None)
-    origin = typing.get_origin(annotation) or annotation
-    return origin if isinstance(origin, type) else None
+def _has_fields(annotation: Any) -> bool:
+    kind = class_of(core(annotation))
+    return is_dataclass(kind) or is_namedtuple(kind)
 
 
-def _class_fits(source: type, target: type) -> bool:
-    if source is bool or target is bool:
-        return source is target
-    if target is float:
-        return issubclass(source, (int, float))
-    # A declared base class may be returned as any of its subclasses: only unrelated classes never fit.
-    return issubclass(source, target) or issubclass(target, source) or _structural(target)
-
-
-def _structural(target: type) -> bool:
-    """Protocols and abstract classes accept what does not inherit from them."""
-    return getattr(target, "_is_protocol", False) or type(target) is not type
+def _declared(annotation: Any, part: Any, attribute: bool) -> Any:
+    kind = class_of(core(annotation))
+    if not attribute and kind in (abc.Iterable, abc.Collection, abc.Reversible):
+        return (typing.get_args(core(annotation)) or (Any,))[0]
+    try:
+        return item_type(annotation, part, attribute)
+    except TypeError:
+        return Any
 
 
 def checks_inside(annotation: Any) -> bool:
-    """Tell whether a check against the annotation looks at every value inside.
+    """Tell whether a check against the annotation looks at every value inside, so that no promise passes it unseen.
 
     Examples
     --------
     >>> checks_inside(list[int]), checks_inside(list), checks_inside(dict[str, Any])
     (True, False, False)
     """
-    annotation = strip(annotation)
-    if _unknown(annotation) or any(annotation is one for one in (list, dict, tuple, set)):
+    return _looks(core(annotation), ())
+
+
+_BARE = (list, dict, tuple, set, frozenset)
+
+
+def _looks(annotation: Any, above: tuple[Any, ...]) -> bool:
+    if annotation in above or typing.get_origin(annotation) is typing.Literal:
+        return True
+    if is_unknown(annotation) or any(annotation is one for one in _BARE):
         return False
-    return all(checks_inside(one) for one in typing.get_args(annotation) if one is not Ellipsis)
+    inner = _inner(annotation)
+    if inner is not None:
+        return all(_looks(core(one), (*above, annotation)) for one in inner)
+    kind = class_of(annotation)
+    return isinstance(kind, type) and (type(kind) is type or issubclass(kind, enum.Enum)) and not has_own_check(kind)
 
 
-def item_type(annotation: Any, part: Any) -> Any:
-    """Return the declared type behind ``value[part]`` or ``value.part``; ``Any`` where it is not known.
-
-    Raises
-    ------
-    TypeError
-        When no value of the declared type has such a part.
-    """
-    annotation = strip(annotation)
-    origin, args = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
-    if origin is list:
-        if not isinstance(part, int):
-            raise TypeError(f"{describe(annotation)} is indexed by int, not {part!r}")
-        return args[0] if args else Any
-    if origin is dict:
-        return args[1] if args else Any
-    if origin in SCALARS or origin is float:
-        raise TypeError(f"{describe(annotation)} has no part {part!r}")
-    return _hints_of(origin).get(part, Any) if isinstance(origin, type) and isinstance(part, str) else Any
+def _inner(annotation: Any) -> list[Any] | None:
+    """Return the types of what is inside, where a check looks at it."""
+    kind = class_of(annotation)
+    if is_union(annotation):
+        return list(members(annotation))
+    if is_typeddict(kind):
+        return [one for one, _ in key_types(annotation).values()]
+    if is_dataclass(kind) or is_namedtuple(kind):
+        return list(field_types(annotation).values())
+    args = typing.get_args(annotation)
+    if args and kind not in (type, abc.Callable):
+        return [one for one in args if one is not Ellipsis]
+    return None
 
 
-@functools.cache
-def _hints_of(kind: type) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(kind, include_extras=True)
-    except Exception:
-        # Names that only a type checker knows, or that are local: nothing can be said of the parts then.
-        return {}
+__all__ = [
+    "SCALARS",
+    "Checker",
+    "Mismatch",
+    "assignable",
+    "checks_inside",
+    "describe",
+    "hint",
+    "is_union",
+    "item_type",
+    "shorten",
+    "strip",
+]

@@ -31,10 +31,20 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any configuration each key has its default."""
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     with dask.config.set({"daskflow": None}):
-        values = [config.get(key) for key in config.KEYS]
-    url = values.pop(6)
-    assert values == [0.02, 0.05, 1 << 20, 16 << 20, 25, True, 64 << 20, 10 << 30, None]
-    assert url == os.path.expanduser("~/.cache/daskflow")
+        values = {key: config.get(key) for key in config.KEYS}
+    assert values.pop("cache.url") == os.path.expanduser("~/.cache/daskflow")
+    assert values.pop("files.url") == os.path.join(os.getcwd(), "daskflow-files")
+    assert values == {
+        "spill-after": 0.02,
+        "chunk": 0.05,
+        "reference-bytes": 1 << 20,
+        "unit-output-bytes": 16 << 20,
+        "max-parallelism": 25,
+        "cache.enabled": True,
+        "cache.memory-bytes": 64 << 20,
+        "cache.max-bytes": 10 << 30,
+        "cache.max-age": None,
+    }
 
 
 @pytest.mark.parametrize(
