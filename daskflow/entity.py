@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from daskflow import context
 from daskflow.caching import CacheOptions
 from daskflow.errors import DefinitionError, NestingError
 from daskflow.interface import Interface
+from daskflow.taskoptions import TaskOptions
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -42,9 +44,15 @@ class Entity(Generic[P, R_co]):
     shipment: tuple[str, int] | None = None
     #: How its results are cached, if they are; of a map those of its items.
     cache: CacheOptions | None = None
+    #: How attempts of it run, if it is a task or dynamic; of a map those of its items.
+    options: TaskOptions | None = None
+    #: What is to be done before the first call, if anything.
+    before_first_call: Callable[[], None] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Run the entity; inside a workflow's or dynamic's body, record a call and return its promise."""
+        if self.before_first_call is not None:
+            self.before_first_call()
         bound = self.interface.bind(args, kwargs)
         state = context.state
         if state.builder is not None:
@@ -107,7 +115,7 @@ class FunctionEntity(Entity[P, R_co]):
         The function itself.
     """
 
-    def __init__(self, fn: Any) -> None:
+    def __init__(self, fn: Any, *, untyped: bool = False) -> None:
         if isinstance(fn, Entity):
             raise DefinitionError(f"{fn!r} is an entity already; decorate a function with @{self.kind_name}")
         if not callable(fn) or not hasattr(fn, "__qualname__"):
@@ -118,7 +126,7 @@ class FunctionEntity(Entity[P, R_co]):
         self.fn = fn
         self.name = f"{fn.__module__}.{fn.__qualname__}".replace(".<locals>", "")
         self.short_name = fn.__name__
-        self.interface = Interface.of(fn, self.name)
+        self.interface = Interface.of(fn, self.name, untyped=untyped)
         self.__doc__ = fn.__doc__
         self.__name__ = fn.__name__
         self.__qualname__ = fn.__qualname__

@@ -17,6 +17,7 @@ from daskflow.types import SCALARS, Mismatch, assignable, describe, item_type, s
 
 if TYPE_CHECKING:
     from daskflow.entity import Entity
+    from daskflow.taskoptions import TaskOptions
 
 _CONTAINERS = (list, tuple, dict)
 
@@ -51,9 +52,11 @@ class Node:
         How its result is cached, if it is; of a map those of its items.
     hashes : dict or None
         By input, how what gives it wants its value hashed.
+    options : TaskOptions or None
+        How its attempts run, where an override says otherwise than the entity; of a map those of its items.
     """
 
-    __slots__ = ("cache", "constants", "deps", "entity", "hashes", "name", "nested", "slot", "whole")
+    __slots__ = ("cache", "constants", "deps", "entity", "hashes", "name", "nested", "options", "slot", "whole")
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Node:
         self.name = name
         self.cache: CacheOptions | None = entity.cache
         self.hashes: dict[str, HashMethod] | None = None
+        self.options: TaskOptions | None = None
         if not whole and not nested:
             self.deps: tuple[int, ...] = ()
         elif len(whole) == 1 and not nested:
@@ -85,7 +89,7 @@ class Node:
     def reduced(self, constants: dict[str, Any], whole: tuple[tuple[str, int, bool], ...]) -> Node:
         """Return the same call, with some constants in slots of their own."""
         node = Node(self.slot, self.entity, constants, whole, self.nested, self.name)
-        node.cache, node.hashes = self.cache, self.hashes
+        node.cache, node.hashes, node.options = self.cache, self.hashes, self.options
         return node
 
     def inputs(self, values: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class MapTask(Entity[..., Any]):
     def __init__(self, target: Any, bound: dict[str, Any], concurrency: int | None) -> None:
         self.target: Entity[..., Any] = target
         self.bound = bound
-        self.cache = target.cache
+        self.cache, self.options = target.cache, target.options
         self.name = f"map of {target.name}"
         self.short_name = target.short_name
         self.concurrency = check_limit(concurrency, "concurrency", self.name, zero=False)

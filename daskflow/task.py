@@ -2,36 +2,75 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import Any, overload
+from typing import Any, ClassVar, Unpack, overload
 
-from daskflow.caching import Cache, CacheOptions
+from daskflow import infrastructure
+from daskflow.caching import CacheOptions
 from daskflow.entity import TASK, FunctionEntity, P, R_co
+from daskflow.errors import OptionError
+from daskflow.interface import users_depth
 from daskflow.options import refuse_unknown
+from daskflow.taskoptions import TaskKeywords, TaskOptions
 
 
 class Task(FunctionEntity[P, R_co]):
-    """A typed function. Made by :func:`task`."""
+    """A typed function. Made by :func:`task`.
+
+    Attributes
+    ----------
+    options : TaskOptions
+        How an attempt runs.
+    body
+        What an executor calls: :attr:`fn`, or what stands for it.
+    """
 
     kind = TASK
     kind_name = "task"
+    #: Options that only entities of this kind have.
+    _OF_KIND: ClassVar[tuple[str, ...]] = ()
+    options: TaskOptions
 
     def __init__(self, fn: Callable[P, R_co], options: dict[str, Any]) -> None:
-        super().__init__(fn)
-        refuse_unknown(options, CacheOptions.NAMES, f"{self.kind_name} {self.name}")
-        self.cache = CacheOptions.of(options, self.name, self.interface.parameters)
+        super().__init__(fn, untyped=options.get("pickle_untyped") is True)
+        self.body: Callable[..., Any] = fn
+        self._set_options(options)
+
+    def _set_options(self, given: dict[str, Any]) -> None:
+        owner = f"{self.kind_name} {self.name}"
+        given = _accepted(owner, given, self._OF_KIND)
+        self.cache = CacheOptions.of(given, self.name, self.interface.parameters)
+        self.options = TaskOptions.of(given, owner)
+        if self.options.deprecated:
+            self.before_first_call = self._warn_of_deprecation
+
+    def _warn_of_deprecation(self) -> None:
+        self.before_first_call = None
+        text = f"{self.kind_name} {self.name} is deprecated: {self.options.deprecated}"
+        warnings.warn(text, DeprecationWarning, stacklevel=users_depth())
+
+
+#: Of dynamics alone.
+_HINTS = "node_dependency_hints"
+
+
+def _accepted(owner: str, given: dict[str, Any], of_kind: tuple[str, ...]) -> dict[str, Any]:
+    """Return the options that have an effect, or raise :class:`OptionError` where there are others than those and Flyte's own."""
+    known = (*CacheOptions.NAMES, *TaskOptions.NAMES)
+    if given.get("enable_deck") is not None and given.get("disable_deck") is not None:
+        raise OptionError(f"{owner} has both enable_deck and disable_deck; give one of them")
+    if _HINTS in given and _HINTS not in of_kind:
+        raise OptionError(f"{_HINTS} of {owner} is an option of dynamics: a task starts nothing")
+    rest = infrastructure.accept(owner, given, known)
+    refuse_unknown(rest, known, owner)
+    return rest
 
 
 @overload
 def task(fn: Callable[P, R_co], /) -> Task[P, R_co]: ...
 @overload
-def task(
-    *,
-    cache: bool | Cache = ...,
-    cache_version: str = ...,
-    cache_serialize: bool = ...,
-    cache_ignore_input_vars: tuple[str, ...] = ...,
-) -> Callable[[Callable[P, R_co]], Task[P, R_co]]: ...
+def task(**options: Unpack[TaskKeywords]) -> Callable[[Callable[P, R_co]], Task[P, R_co]]: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a task of a typed function.
 
@@ -45,6 +84,25 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         Whether only one unit at a time computes a key.
     cache_ignore_input_vars : tuple of str
         Inputs that are left out of the cache's key.
+    retries : int or Retry
+        How many more attempts are made when one fails. A number counts for :class:`~daskflow.errors.RecoverableException`, timeouts and
+        the death of an attempt's process, as in Flyte; a :class:`~daskflow.attemptpolicy.Retry` for all exceptions, or those that it names.
+    timeout : float, timedelta or Timeout
+        How long an attempt may last, in seconds from its start.
+    environment : dict of str to str
+        Environment variables that are set while an attempt runs.
+    requests, limits, resources : Resources
+        What it needs of a worker, and the most that it may use; `resources` says both, with pairs.
+    secret_requests : list of Secret
+        The secrets that it may read.
+    deprecated : str
+        What to say to who calls it; warned of at the first call.
+    docs : Documentation or str
+        What is said of it besides its docstring.
+    pickle_untyped : bool
+        Whether what has no annotation may be anything.
+
+    Options that are about Flyte's pods, images and pages are accepted with a warning.
 
     Returns
     -------

@@ -33,7 +33,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     with dask.config.set({"daskflow": None}):
         values = [config.get(key) for key in config.KEYS]
     url = values.pop(6)
-    assert values == [0.02, 0.05, 1 << 20, 16 << 20, 25, True, 64 << 20, 10 << 30, None]
+    assert values == [0.02, 0.05, 1 << 20, 16 << 20, 25, True, 64 << 20, 10 << 30, None, "/etc/secrets"]
     assert url == os.path.expanduser("~/.cache/daskflow")
 
 

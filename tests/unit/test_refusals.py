@@ -342,7 +342,7 @@ def test_launch_plans_of_one_name() -> None:
 @pytest.mark.parametrize(
     ("overrides", "text"),
     [
-        ({"retries": 2}, "with_overrides of .*add has no option 'retries'; it has node_name, cache"),
+        ({"nonsense": 2}, "with_overrides of .*add has no option 'nonsense'; it has node_name, name, cache"),
         ({"cache": 1}, "cache of with_overrides of .*add must be bool or Cache; got 1"),
         ({"node_name": "a b"}, "node_name of with_overrides of .*add must be letters"),
     ],
