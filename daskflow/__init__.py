@@ -25,6 +25,8 @@ from daskflow.map_task import map_task as map_task
 from daskflow.resources import Resources as Resources
 from daskflow.secrets import Secret as Secret
 from daskflow.task import task as task
+from daskflow.taskcontext import Deck as Deck
+from daskflow.taskcontext import current_context as current_context
 from daskflow.taskoptions import Documentation as Documentation
 from daskflow.workflow import workflow as workflow
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar, Unpack, overload
@@ -30,7 +31,6 @@ class Task(FunctionEntity[P, R_co]):
     kind_name = "task"
     #: Options that only entities of this kind have.
     _OF_KIND: ClassVar[tuple[str, ...]] = ()
-    options: TaskOptions
 
     def __init__(self, fn: Callable[P, R_co], options: dict[str, Any]) -> None:
         super().__init__(fn, untyped=options.get("pickle_untyped") is True)
@@ -41,13 +41,12 @@ class Task(FunctionEntity[P, R_co]):
         owner = f"{self.kind_name} {self.name}"
         given = _accepted(owner, given, self._OF_KIND)
         self.cache = CacheOptions.of(given, self.name, self.interface.parameters)
-        self.options = TaskOptions.of(given, owner)
-        if self.options.deprecated:
-            self.before_first_call = self._warn_of_deprecation
+        self.options = options = TaskOptions.of(given, owner)
+        if options.deprecated:
+            self.before_first_call = functools.partial(self._warn, f"{owner} is deprecated: {options.deprecated}")
 
-    def _warn_of_deprecation(self) -> None:
+    def _warn(self, text: str) -> None:
         self.before_first_call = None
-        text = f"{self.kind_name} {self.name} is deprecated: {self.options.deprecated}"
         warnings.warn(text, DeprecationWarning, stacklevel=users_depth())
 
 

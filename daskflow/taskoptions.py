@@ -139,7 +139,7 @@ class TaskOptions:
         OptionError
             When a value is not one that the option can have.
         """
-        return _PLAIN._with({name: given[name] for name in cls.NAMES if name in given}, owner)
+        return PLAIN._with({name: given[name] for name in cls.NAMES if name in given}, owner)
 
     def overridden(self, given: Mapping[str, Any], owner: str) -> TaskOptions:
         """Return the options of one call; a ``None`` takes back what the entity says.
@@ -177,7 +177,8 @@ class TaskOptions:
         return {**(self.limits.dask() if self.limits else {}), **(self.requests.dask() if self.requests else {})}
 
 
-_PLAIN = TaskOptions()
+#: The options of who says nothing.
+PLAIN = TaskOptions()
 
 
 def _split(given: dict[str, Any], owner: str) -> dict[str, Any]:
