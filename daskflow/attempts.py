@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from daskflow.checkpoints import FileCheckpoint
-from daskflow.taskcontext import Place, TaskContext
+from daskflow import abandon, context, environ
+from daskflow.taskcontext import Place, TaskContext, too_late
 
 #: Seconds between two looks at whether a run was cancelled, where nothing wakes who waits.
 POLL = 0.1
@@ -40,9 +40,37 @@ def one_attempt(body: Callable[..., Any], inputs: dict[str, Any], place: Place, 
         Whatever the body raises, or the run was cancelled with.
     """
     _raise_cancelled(place)
-    task = TaskContext(place, attempt)
+    options, task = place.options, TaskContext(place, attempt)
+    variables = {**options.environment, **task.secrets.variables()}
+    if options.timeout is not None and options.timeout.killable:
+        from daskflow import killable
+
+        return killable.call(body, inputs, place, attempt, variables)
+    with environ.applied(variables, f"task {place.task}", lambda: _raise_cancelled(place)):
+        return _called(body, inputs, task) if options.timeout is None else _timed(body, inputs, task, options.timeout.seconds)
+
+
+def _called(body: Callable[..., Any], inputs: dict[str, Any], task: TaskContext) -> Any:
     with task.entered():
         return body(**inputs)
+
+
+def _timed(body: Callable[..., Any], inputs: dict[str, Any], task: TaskContext, seconds: float) -> Any:
+    place = task.place
+
+    def called() -> Any:
+        # What an executor says of where it is holds for as long as it waits.
+        context.state.executing = lambda: f"{place.run_id.partition('.')[0]}:{place.address}"
+        return _called(body, inputs, task)
+
+    return abandon.call(
+        called,
+        name=f"daskflow {place.task}",
+        seconds=seconds,
+        late=lambda: too_late(place, seconds),
+        cancelled=place.cancelled,
+        ended=task.end,
+    )
 
 
 def after(error: BaseException, place: Place, attempt: int) -> float | None:
@@ -104,6 +132,8 @@ def run_attempts(
     1
     """
     if place.checkpoint is None:
+        from daskflow.checkpoints import FileCheckpoint
+
         own = FileCheckpoint.temporary()
         try:
             return _loop(body, inputs, replace(place, checkpoint=own), first, sleep, notify)

@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Unpack, overload
 
 from daskflow import context
 from daskflow.entity import DYNAMIC, P, R_co
+from daskflow.errors import OptionError
 from daskflow.graph import Builder, Graph
 from daskflow.task import Task
-from daskflow.taskoptions import DynamicKeywords
+from daskflow.taskoptions import DynamicKeywords, TaskOptions
 
 
 class Dynamic(Task[P, R_co]):
@@ -18,6 +19,11 @@ class Dynamic(Task[P, R_co]):
     kind = DYNAMIC
     kind_name = "dynamic"
     _OF_KIND: ClassVar[tuple[str, ...]] = ("node_dependency_hints",)
+
+    def check_options(self, options: TaskOptions, owner: str) -> None:
+        """Refuse a process of its own: the graph that a body makes is of objects of this one."""
+        if options.timeout is not None and options.timeout.killable:
+            raise OptionError(f"timeout of {owner} is killable, and the body of a dynamic cannot be: give that to the tasks that it calls")
 
     def build(self, inputs: dict[str, Any]) -> Graph:
         """Run the body and return the graph that it made."""

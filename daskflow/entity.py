@@ -92,6 +92,9 @@ class Entity(Generic[P, R_co]):
     def check_lengths(self, bound: dict[str, Any]) -> None:
         """Refuse inputs that do not go together, as far as they are known while a graph is built; only maps have such."""
 
+    def check_options(self, options: TaskOptions, owner: str) -> None:
+        """Refuse options of attempts that such an entity cannot have."""
+
     def prepare(self) -> None:
         """Build what can be built before a run, so that mistakes show before anything starts."""
 

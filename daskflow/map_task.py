@@ -11,6 +11,7 @@ from daskflow.errors import DefinitionError, InputError
 from daskflow.interface import Interface, Outputs, Parameter
 from daskflow.options import check_limit, refuse_unknown
 from daskflow.promise import holds_promise
+from daskflow.taskoptions import TaskOptions
 
 
 class MapTask(Entity[..., Any]):
@@ -55,6 +56,10 @@ class MapTask(Entity[..., Any]):
         if one.required:
             return Parameter(one.name, list[one.annotation])  # type: ignore[name-defined]
         return Parameter(one.name, list[one.annotation] | None, None)  # type: ignore[name-defined]
+
+    def check_options(self, options: TaskOptions, owner: str) -> None:
+        """Refuse what the items cannot have."""
+        self.target.check_options(options, owner)
 
     def prepare(self) -> None:
         """Prepare what is mapped."""

@@ -56,6 +56,7 @@ def apply(node: Node, overrides: dict[str, Any]) -> None:
         node.cache = CacheOptions.overridden(entity.cache, overrides, owner, entity.interface.parameters)
     if entity.options is not None and overrides.keys() & set(TaskOptions.OVERRIDES):
         node.options = (node.options or entity.options).overridden(overrides, owner)
+        entity.check_options(node.options, owner)
     _rename(node, overrides, owner)
 
 

@@ -42,6 +42,7 @@ class Task(FunctionEntity[P, R_co]):
         given = _accepted(owner, given, self._OF_KIND)
         self.cache = CacheOptions.of(given, self.name, self.interface.parameters)
         self.options = options = TaskOptions.of(given, owner)
+        self.check_options(options, owner)
         if options.deprecated:
             self.before_first_call = functools.partial(self._warn, f"{owner} is deprecated: {options.deprecated}")
 

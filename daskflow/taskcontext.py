@@ -14,13 +14,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from daskflow import context
-from daskflow.checkpoints import Checkpoint, CheckpointStore, FileCheckpoint
-from daskflow.errors import RunCancelled
+from daskflow.errors import RunCancelled, TaskTimeout
 from daskflow.secrets import SecretsManager
 from daskflow.taskoptions import PLAIN, TaskOptions
+
+if TYPE_CHECKING:
+    from daskflow.checkpoints import Checkpoint, CheckpointStore
 
 
 def never() -> BaseException | None:
@@ -66,6 +68,11 @@ class Place:
     cancelled: Callable[[], BaseException | None] = never
     checkpoint: CheckpointStore | None = None
     outputs: str | None = None
+
+
+def too_late(place: Place, seconds: float) -> TaskTimeout:
+    """Return what an attempt raises whose time is up."""
+    return TaskTimeout(f"task {place.task} lasted longer than its timeout of {seconds:g} s")
 
 
 class ExecutionId(NamedTuple):
@@ -150,14 +157,16 @@ class TaskContext:
     ----------
     attempt : int
         Its number, from 0 on.
+    place : Place
+        Where it runs.
     """
 
     def __init__(self, place: Place, attempt: int = 0, directory: str | None = None) -> None:
-        self._place = place
+        self.place = place
         self._directory: tempfile.TemporaryDirectory[str] | str | None = directory
         self._lock = threading.RLock()
         self._ended: BaseException | None = None
-        self._on_end: list[Callable[[], None]] = []
+        self._on_end: list[Callable[[], object]] = []
         self._own_store: CheckpointStore | None = None
         self._inside = True
         self.attempt = attempt
@@ -167,27 +176,27 @@ class TaskContext:
     @property
     def execution_id(self) -> ExecutionId:
         """The id of the run; its ``name`` is that of ``run.id``."""
-        return ExecutionId("local", "local", self._place.run_id)
+        return ExecutionId("local", "local", self.place.run_id)
 
     @property
     def task_id(self) -> TaskId:
         """The id of the task; its ``name`` is the task's full name."""
-        return TaskId("local", "local", self._place.task, "local")
+        return TaskId("local", "local", self.place.task, "local")
 
     @cached_property
     def execution_date(self) -> datetime:
         """When the run began, in UTC; where that is not known, when the attempt asked first."""
-        return self._place.started or datetime.now(UTC)
+        return self.place.started or datetime.now(UTC)
 
     @property
     def node(self) -> str:
         """The address of the node in the run."""
-        return self._place.address
+        return self.place.address
 
     @property
     def map_index(self) -> int | None:
         """The index in the innermost map that the node is in, if it is in one."""
-        return self._place.map_index
+        return self.place.map_index
 
     # ------------------------------------------------------------ what it is given
 
@@ -202,9 +211,9 @@ class TaskContext:
     @cached_property
     def raw_output_prefix(self) -> str:
         """A directory, or URL, for what the task writes and leaves there; others do not write to it."""
-        if self._place.outputs is None:
+        if self.place.outputs is None:
             return tempfile.mkdtemp(prefix="daskflow-outputs-")
-        path = f"{self._place.outputs.rstrip('/')}/{self._place.run_id}/{self._place.address}/{self.attempt}"
+        path = f"{self.place.outputs.rstrip('/')}/{self.place.run_id}/{self.place.address}/{self.attempt}"
         if "://" not in path:
             os.makedirs(path, mode=0o700, exist_ok=True)
         return path
@@ -212,7 +221,7 @@ class TaskContext:
     @property
     def logging(self) -> logging.Logger:
         """The logger of the task's name."""
-        return logging.getLogger(self._place.task)
+        return logging.getLogger(self.place.task)
 
     @property
     def stats(self) -> Stats:
@@ -222,13 +231,15 @@ class TaskContext:
     @cached_property
     def secrets(self) -> SecretsManager:
         """The secrets that the task requested; see :mod:`daskflow.secrets`."""
-        requested = self._place.options.secret_requests if self._inside else None
-        return SecretsManager(requested, f"task {self._place.task}" if self._inside else "the program", local=self._place.local)
+        requested = self.place.options.secret_requests if self._inside else None
+        return SecretsManager(requested, f"task {self.place.task}" if self._inside else "the program", local=self.place.local)
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """What an attempt of this node keeps for the next one; see :class:`~daskflow.checkpoints.Checkpoint`."""
-        store = self._place.checkpoint
+        from daskflow.checkpoints import Checkpoint, FileCheckpoint
+
+        store = self.place.checkpoint
         if store is None:
             store = self._own_store = FileCheckpoint.temporary()
         return Checkpoint(store, self.raise_if_cancelled)
@@ -265,7 +276,7 @@ class TaskContext:
             raise why if isinstance(why, Exception) else RunCancelled(str(why) or "the run was cancelled")
 
     def _why(self) -> BaseException | None:
-        return self._ended or self._place.cancelled()
+        return self._ended or self.place.cancelled()
 
     def end(self, why: BaseException) -> None:
         """Say that the attempt does not count any more."""
@@ -277,7 +288,7 @@ class TaskContext:
             one()
 
     @contextmanager
-    def ending_with(self, function: Callable[[], None]) -> Iterator[None]:
+    def ending_with(self, function: Callable[[], object]) -> Iterator[None]:
         """Have a function called, by another thread, if the attempt stops to count meanwhile."""
         with self._lock:
             ended = self._ended is not None

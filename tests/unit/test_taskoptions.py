@@ -291,6 +291,16 @@ def test_wrong_overrides(overrides: Any, text: str) -> None:
         node_of(plain, **overrides)
 
 
+@pytest.mark.parametrize("entity", [loop, fl.map_task(loop)], ids=lambda one: one.name)
+def test_the_body_of_a_dynamic_is_not_killable(entity: Any) -> None:
+    """What builds a graph does so in the process that executes it."""
+    killable = fl.Timeout(1, killable=True)
+    with pytest.raises(OptionError, match="timeout of with_overrides of .*loop is killable, .*: give that to the tasks that it calls"):
+        node_of(entity, timeout=killable)
+    with pytest.raises(OptionError, match="timeout of dynamic .*body is killable"):
+        fl.dynamic(timeout=killable)(body)
+
+
 def test_infrastructure_overrides_warn() -> None:
     """A call may say what Flyte's can say of its pod; it has no effect."""
     with pytest.warns(InfrastructureWarning, match="shared_memory of with_overrides of workflow .*flow"):
