@@ -8,9 +8,12 @@ import contextvars
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daskflow import abandon, context
+
+if TYPE_CHECKING:
+    from daskflow.entity import Entity
 
 
 class _Loop:
@@ -83,3 +86,8 @@ async def _end(left: set[asyncio.Task[Any]]) -> None:
     for one in left:
         one.cancel()
     await asyncio.gather(*left, return_exceptions=True)
+
+
+async def awaited(entity: Entity[..., Any], bound: dict[str, Any]) -> Any:
+    """Run an entity in process, in another thread, while the loop goes on."""
+    return await asyncio.to_thread(context.run_in_process, entity, bound)

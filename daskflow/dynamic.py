@@ -18,6 +18,7 @@ class Dynamic(Task[P, R_co]):
 
     kind = DYNAMIC
     kind_name = "dynamic"
+    _MAY_BE_ASYNC = False
     _OF_KIND: ClassVar[tuple[str, ...]] = ("node_dependency_hints",)
 
     def check_options(self, options: TaskOptions, owner: str) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
-from collections.abc import Callable
-from typing import Any, ClassVar, Unpack, overload
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Protocol, Unpack, cast, overload
 
-from daskflow import infrastructure
+from daskflow import context, infrastructure
 from daskflow.caching import CacheOptions
 from daskflow.entity import TASK, FunctionEntity, P, R_co
-from daskflow.errors import OptionError
+from daskflow.errors import NestingError, OptionError
 from daskflow.interface import users_depth
 from daskflow.options import refuse_unknown
 from daskflow.taskoptions import TaskKeywords, TaskOptions
@@ -31,6 +32,7 @@ class Task(FunctionEntity[P, R_co]):
     kind_name = "task"
     #: Options that only entities of this kind have.
     _OF_KIND: ClassVar[tuple[str, ...]] = ()
+    _MAY_BE_ASYNC = True
 
     def __init__(self, fn: Callable[P, R_co], options: dict[str, Any]) -> None:
         super().__init__(fn, untyped=options.get("pickle_untyped") is True)
@@ -51,6 +53,43 @@ class Task(FunctionEntity[P, R_co]):
         warnings.warn(text, DeprecationWarning, stacklevel=users_depth())
 
 
+class AsyncTask(Task[P, Coroutine[Any, Any, R_co]]):
+    """A task of an ``async def``. Made by :func:`task`.
+
+    In plain Python its call gives a coroutine, which executes the task when it is awaited. In a workflow's or dynamic's body its call
+    is a node as any other, and gives a promise of what the function returns; type checkers see that where it is written ``name.node(...)``.
+    """
+
+    def __init__(self, fn: Callable[P, Coroutine[Any, Any, R_co]], options: dict[str, Any]) -> None:
+        super().__init__(fn, options)
+        self.body = functools.partial(_to_its_end, fn)
+
+    def _in_process(self, bound: dict[str, Any]) -> Any:
+        return self._awaited(bound)
+
+    def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return a coroutine that executes the task; the same as its call."""
+        return cast("Coroutine[Any, Any, R_co]", super().aio(*args, **kwargs))
+
+    def node(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Record a call in the body of a workflow or dynamic; the same as a call there, with the type of what the function returns.
+
+        Raises
+        ------
+        NestingError
+            When it is called anywhere else.
+        """
+        if context.state.builder is None:
+            raise NestingError(f"{self.name}.node was called outside of a workflow's or dynamic's body: write await {self.short_name}(...)")
+        return cast("R_co", self(*args, **kwargs))
+
+
+def _to_its_end(fn: Callable[..., Coroutine[Any, Any, Any]], /, **inputs: Any) -> Any:
+    from daskflow import coroutines
+
+    return coroutines.run(fn, **inputs)
+
+
 #: Of dynamics alone.
 _HINTS = "node_dependency_hints"
 
@@ -67,12 +106,23 @@ def _accepted(owner: str, given: dict[str, Any], of_kind: tuple[str, ...]) -> di
     return rest
 
 
+class TaskDecorator(Protocol):
+    """What ``@task(...)`` gives."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R_co]], /) -> AsyncTask[P, R_co]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R_co], /) -> Task[P, R_co]: ...
+
+
+@overload
+def task(fn: Callable[P, Coroutine[Any, Any, R_co]], /) -> AsyncTask[P, R_co]: ...
 @overload
 def task(fn: Callable[P, R_co], /) -> Task[P, R_co]: ...
 @overload
-def task(**options: Unpack[TaskKeywords]) -> Callable[[Callable[P, R_co]], Task[P, R_co]]: ...
+def task(**options: Unpack[TaskKeywords]) -> TaskDecorator: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
-    """Make a task of a typed function.
+    """Make a task of a typed function, which may be an ``async def``.
 
     Parameters
     ----------
@@ -124,6 +174,8 @@ def task(fn: Any = None, /, **options: Any) -> Any:
     >>> add(a=1)
     2
     """
-    if fn is not None:
-        return Task(fn, options)
-    return lambda function: Task(function, options)
+    return functools.partial(_made, options) if fn is None else _made(options, fn)
+
+
+def _made(options: dict[str, Any], fn: Any) -> Any:
+    return (AsyncTask if inspect.iscoroutinefunction(fn) else Task)(fn, options)

@@ -283,7 +283,6 @@ def generator(a: int) -> Any:
         (named, r"parameter '\*\*a' of .*named is variadic keyword"),
         (unknown_name, r"an annotation of .*unknown_name cannot be resolved: name 'Nowhere' is not defined"),
         (bad_default, r"the default of 'a' of .*bad_default: expected int, got 'x'"),
-        (coroutine, r"coroutine is an async function"),
         (generator, r"generator is a generator"),
         (add, r"is an entity already; decorate a function"),
         (3, r"decorates a function, not 3"),
@@ -293,6 +292,13 @@ def test_declarations(kind: Any, function: Any, text: str) -> None:
     """A function that cannot be an entity is refused where it is decorated."""
     with pytest.raises(DefinitionError, match=text):
         kind(function)
+
+
+@pytest.mark.parametrize("kind", [fl.dynamic, fl.workflow])
+def test_only_tasks_are_coroutines(kind: Any) -> None:
+    """A body that builds a graph has nothing to wait for."""
+    with pytest.raises(DefinitionError, match="coroutine is an async function, as only tasks may be"):
+        kind(coroutine)
 
 
 @pytest.mark.parametrize(
