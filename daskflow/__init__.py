@@ -9,19 +9,32 @@ from daskflow.blobs import Directory as Directory
 from daskflow.blobs import File as File
 from daskflow.blobs import FlyteDirectory as FlyteDirectory
 from daskflow.blobs import FlyteFile as FlyteFile
+from daskflow.attemptpolicy import Backoff as Backoff
+from daskflow.attemptpolicy import Retry as Retry
+from daskflow.attemptpolicy import Timeout as Timeout
 from daskflow.caching import Cache as Cache
 from daskflow.caching import CachePolicy as CachePolicy
 from daskflow.caching import HashMethod as HashMethod
 from daskflow.caching import VersionParameters as VersionParameters
 from daskflow.conditional import conditional as conditional
 from daskflow.dynamic import dynamic as dynamic
+from daskflow.errors import FlyteRecoverableException as FlyteRecoverableException
+from daskflow.errors import FlyteTimeout as FlyteTimeout
+from daskflow.errors import NonRecoverableError as NonRecoverableError
+from daskflow.errors import RecoverableException as RecoverableException
+from daskflow.errors import TaskTimeout as TaskTimeout
 from daskflow.execute import run_in_process as _run_in_process  # noqa: F401  (gives entities their in-process engine)
 from daskflow.imperative import ImperativeWorkflow as ImperativeWorkflow
 from daskflow.launchplan import LaunchPlan as LaunchPlan
 from daskflow.lowering import to_delayed as _to_delayed  # noqa: F401  (gives entities their lowering)
 from daskflow.map_task import map_task as map_task
 from daskflow.nodes import create_node as create_node
+from daskflow.resources import Resources as Resources
+from daskflow.secrets import Secret as Secret
 from daskflow.task import task as task
+from daskflow.taskcontext import Deck as Deck
+from daskflow.taskcontext import current_context as current_context
+from daskflow.taskoptions import Documentation as Documentation
 from daskflow.workflow import WorkflowFailurePolicy as WorkflowFailurePolicy
 from daskflow.workflow import workflow as workflow
 

@@ -58,6 +58,12 @@ def _url(value: Any, key: str) -> str:
     return os.path.expanduser(value)
 
 
+def _directory(value: Any, key: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise OptionError(f"configuration key daskflow.{key} must be a directory; got {value!r}")
+    return os.path.expanduser(value)
+
+
 def default_cache() -> str:
     """Return where the cache is if nothing is said."""
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "daskflow")
@@ -92,6 +98,8 @@ KEYS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "cache.max-bytes": ("10GiB", _bytes),
     # How long entries are kept; for ever if it is null.
     "cache.max-age": (None, _age),
+    # Where files with secrets are: Flyte's default.
+    "secrets.directory": ("/etc/secrets", _directory),
 }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from daskflow.builder import Builder
     from daskflow.entity import Entity
+    from daskflow.taskcontext import Place, TaskContext
 
 
 class State(threading.local):
@@ -24,10 +25,16 @@ class State(threading.local):
         The graph being built by a workflow's or dynamic's body, if one is.
     executing
         The address of what an executor runs in this thread, if one does; a callable, since it is needed only in errors.
+    place
+        Gives where the task is that an executor runs in this thread, if one does.
+    task
+        What the task that runs in this thread has been told of itself, once it has asked.
     """
 
     builder: Builder | None = None
     executing: Callable[[], str] | None = None
+    place: Callable[[], Place] | None = None
+    task: TaskContext | None = None
 
 
 state = State()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, overload
+from typing import Any, ClassVar, Unpack, overload
 
 from daskflow import context
 from daskflow.builder import Builder
-from daskflow.caching import Cache
 from daskflow.entity import DYNAMIC, P, R_co
+from daskflow.errors import OptionError
 from daskflow.graph import Graph
 from daskflow.task import Task
+from daskflow.taskoptions import DynamicKeywords, TaskOptions
 
 
 class Dynamic(Task[P, R_co]):
@@ -18,6 +19,13 @@ class Dynamic(Task[P, R_co]):
 
     kind = DYNAMIC
     kind_name = "dynamic"
+    _MAY_BE_ASYNC = False
+    _OF_KIND: ClassVar[tuple[str, ...]] = ("node_dependency_hints",)
+
+    def check_options(self, options: TaskOptions, owner: str) -> None:
+        """Refuse a process of its own: the graph that a body makes is of objects of this one."""
+        if options.timeout is not None and options.timeout.killable:
+            raise OptionError(f"timeout of {owner} is killable, and the body of a dynamic cannot be: give that to the tasks that it calls")
 
     def build(self, inputs: dict[str, Any]) -> Graph:
         """Run the body and return the graph that it made."""
@@ -33,13 +41,7 @@ class Dynamic(Task[P, R_co]):
 @overload
 def dynamic(fn: Callable[P, R_co], /) -> Dynamic[P, R_co]: ...
 @overload
-def dynamic(
-    *,
-    cache: bool | Cache = ...,
-    cache_version: str = ...,
-    cache_serialize: bool = ...,
-    cache_ignore_input_vars: tuple[str, ...] = ...,
-) -> Callable[[Callable[P, R_co]], Dynamic[P, R_co]]: ...
+def dynamic(**options: Unpack[DynamicKeywords]) -> Callable[[Callable[P, R_co]], Dynamic[P, R_co]]: ...
 def dynamic(fn: Any = None, /, **options: Any) -> Any:
     """Make a dynamic of a typed function.
 
@@ -50,6 +52,8 @@ def dynamic(fn: Any = None, /, **options: Any) -> Any:
     ----------
     cache, cache_version, cache_serialize, cache_ignore_input_vars
         As for :func:`~daskflow.task.task`; what is cached is the result of the whole subtree.
+    retries, timeout, environment, requests, limits, resources, secret_requests, deprecated, docs, pickle_untyped
+        As for :func:`~daskflow.task.task`; they are about the body alone, not about what it starts.
 
     Raises
     ------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, cast
 
 from daskflow import context
 from daskflow.caching import CacheOptions
 from daskflow.errors import DefinitionError, NestingError
 from daskflow.interface import Interface
+from daskflow.taskoptions import TaskOptions
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -46,19 +48,65 @@ class Entity(Generic[P, R_co]):
     keep_going: bool = False
     #: What is executed once it has failed; only workflows have one.
     handler: Any = None
+    #: How attempts of it run, if it is a task or dynamic; of a map those of its items.
+    options: TaskOptions | None = None
+    #: What is to be done before the first call, if anything.
+    before_first_call: Callable[[], None] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Run the entity; inside a workflow's or dynamic's body, record a call and return its promise."""
+        if self.before_first_call is not None:
+            self.before_first_call()
         bound = self.interface.bind(args, kwargs)
         state = context.state
         if state.builder is not None:
             return cast("R_co", state.builder.add(self, bound))
-        if state.executing is not None:
+        self._refuse_in_task()
+        return cast("R_co", self._in_process(bound))
+
+    def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Return a coroutine that runs the entity in process, in one of the threads that ``asyncio.to_thread`` uses.
+
+        Who stops to wait for it does not stop the run.
+
+        Raises
+        ------
+        NestingError
+            When it is called in a workflow's or dynamic's body, or in a task.
+
+        Examples
+        --------
+        >>> import asyncio
+        >>> from daskflow import task
+        >>> @task
+        ... def double(a: int) -> int:
+        ...     return 2 * a
+        >>> async def both() -> list[int]:
+        ...     return await asyncio.gather(double.aio(a=1), double.aio(a=2))
+        >>> asyncio.run(both())
+        [2, 4]
+        """
+        bound = self.interface.bind(args, kwargs)
+        if context.state.builder is not None:
+            raise NestingError(f"{self.name}.aio was called in the body of {context.state.builder.owner}: leave out .aio there")
+        self._refuse_in_task()
+        return self._awaited(bound)
+
+    def _refuse_in_task(self) -> None:
+        executing = context.state.executing
+        if executing is not None:
             raise NestingError(
-                f"{self.kind_name} {self.name} was called inside the running task {state.executing()}: "
+                f"{self.kind_name} {self.name} was called inside the running task {executing()}: "
                 f"a task's body is plain Python. Make the caller a @dynamic, {self._plain_way_out()}"
             )
-        return cast("R_co", context.run_in_process(self, bound))
+
+    def _in_process(self, bound: dict[str, Any]) -> Any:
+        return context.run_in_process(self, bound)
+
+    def _awaited(self, bound: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+        from daskflow import coroutines
+
+        return coroutines.awaited(self, bound)
 
     def to_delayed(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Return an ordinary ``dask.delayed`` graph of the call, with one Dask task for each node.
@@ -88,6 +136,9 @@ class Entity(Generic[P, R_co]):
     def check_lengths(self, bound: dict[str, Any]) -> None:
         """Refuse inputs that do not go together, as far as they are known while a graph is built; only maps have such."""
 
+    def check_options(self, options: TaskOptions, owner: str) -> None:
+        """Refuse options of attempts that such an entity cannot have."""
+
     def prepare(self) -> None:
         """Build what can be built before a run, so that mistakes show before anything starts."""
 
@@ -96,7 +147,6 @@ class Entity(Generic[P, R_co]):
 
 
 _NOT_PLAIN = {
-    inspect.iscoroutinefunction: "an async function",
     inspect.isasyncgenfunction: "an async generator",
     inspect.isgeneratorfunction: "a generator",
 }
@@ -111,11 +161,15 @@ class FunctionEntity(Entity[P, R_co]):
         The function itself.
     """
 
-    def __init__(self, fn: Any, untyped: bool = False) -> None:
+    _MAY_BE_ASYNC: ClassVar[bool] = False
+
+    def __init__(self, fn: Any, *, untyped: bool = False) -> None:
         if isinstance(fn, Entity):
             raise DefinitionError(f"{fn!r} is an entity already; decorate a function with @{self.kind_name}")
         if not callable(fn) or not hasattr(fn, "__qualname__"):
             raise DefinitionError(f"@{self.kind_name} decorates a function, not {fn!r}")
+        if inspect.iscoroutinefunction(fn) and not self._MAY_BE_ASYNC:
+            raise DefinitionError(f"{fn.__qualname__} is an async function, as only tasks may be; @{self.kind_name} takes a plain one")
         for test, what in _NOT_PLAIN.items():
             if test(fn):
                 raise DefinitionError(f"{fn.__qualname__} is {what}; @{self.kind_name} takes a plain function: return a value")

@@ -11,6 +11,13 @@
     ├── GraphError (ValueError)         a graph cannot be built
     ├── FileMissing (FileNotFoundError) a File or Directory is not where it is said to be
     ├── NestingError (RuntimeError)     an entity was called inside a running task
+    ├── AttemptError (RuntimeError)     an attempt of a task did not come to an end of its own
+    │   ├── TaskTimeout (TimeoutError)  it lasted longer than its timeout
+    │   ├── ProcessDied                 the process of its own that it had died
+    │   └── ScriptFailed                the script of a shell task failed
+    ├── SecretError (ValueError)        a secret is not there, or was not requested
+    ├── RecoverableException            a task raises it: another attempt may succeed
+    ├── NonRecoverableError             a task raises it: no other attempt is to be made
     ├── ClusterError (RuntimeError)     the cluster cannot serve us
     │   ├── SchedulerUnreachable        nothing answers at that address
     │   ├── VersionMismatch             client, scheduler and workers differ
@@ -64,6 +71,39 @@ class FileMissing(DaskflowError, FileNotFoundError):
 
 class NestingError(DaskflowError, RuntimeError):
     """An entity was called from inside a running task."""
+
+
+class AttemptError(DaskflowError, RuntimeError):
+    """An attempt of a task did not come to an end of its own."""
+
+
+class TaskTimeout(AttemptError, TimeoutError):
+    """An attempt of a task lasted longer than its timeout."""
+
+
+class ProcessDied(AttemptError):
+    """The process that an attempt had for itself died, by a signal or by leaving."""
+
+
+class ScriptFailed(AttemptError):
+    """The script of a shell task ended with an exit code other than 0."""
+
+
+class SecretError(DaskflowError, ValueError):
+    """A secret is not there, or the task did not request it."""
+
+
+class RecoverableException(DaskflowError):
+    """Raised by a task: another attempt may succeed. What ``retries=3`` makes attempts for, as in Flyte."""
+
+
+class NonRecoverableError(DaskflowError):
+    """Raised by a task: no other attempt is to be made, whatever its retries say."""
+
+
+#: Their names in Flyte's SDK.
+FlyteRecoverableException = RecoverableException
+FlyteTimeout = TaskTimeout
 
 
 class ClusterError(DaskflowError, RuntimeError):

@@ -16,6 +16,7 @@ from daskflow.types import shorten
 
 if TYPE_CHECKING:
     from daskflow.entity import Entity
+    from daskflow.taskoptions import TaskOptions
 
 
 class Ref(NamedTuple):
@@ -50,9 +51,11 @@ class Node:
         How its result is cached, if it is; of a map those of its items.
     hashes : dict or None
         By input, how what gives it wants its value hashed.
+    options : TaskOptions or None
+        How its attempts run, where an override says otherwise than the entity; of a map those of its items.
     """
 
-    __slots__ = ("after", "cache", "constants", "deps", "entity", "hashes", "name", "nested", "slot", "whole")
+    __slots__ = ("after", "cache", "constants", "deps", "entity", "hashes", "name", "nested", "options", "slot", "whole")
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Node:
         self.cache: CacheOptions | None = entity.cache
         self.hashes: dict[str, HashMethod] | None = None
         self.after: tuple[int, ...] = ()
+        self.options: TaskOptions | None = None
         if not whole and not nested:
             self.deps: tuple[int, ...] = ()
         elif len(whole) == 1 and not nested:
@@ -87,7 +91,7 @@ class Node:
         return self._alike(Node(self.slot, self.entity, constants, whole, self.nested, self.name), self.after)
 
     def _alike(self, node: Node, after: tuple[int, ...]) -> Node:
-        node.cache, node.hashes = self.cache, self.hashes
+        node.cache, node.hashes, node.options = self.cache, self.hashes, self.options
         if after:
             node.wait_for(after)
         return node

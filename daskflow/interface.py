@@ -153,7 +153,7 @@ class Interface:
         return Interface, (self.name, self.parameters, self.outputs)
 
     @classmethod
-    def of(cls, function: Callable[..., Any], name: str, untyped: bool = False) -> Interface:
+    def of(cls, function: Callable[..., Any], name: str, *, untyped: bool = False) -> Interface:
         """Read the interface of a function from its annotations.
 
         Parameters
@@ -172,7 +172,7 @@ class Interface:
         """
         hints = _hints(function, name)
         if untyped:
-            hints = {**dict.fromkeys([*inspect.signature(function).parameters, "return"], Any), **hints}
+            hints = {**dict.fromkeys((*inspect.signature(function).parameters, "return"), Any), **hints}
         parameters = {}
         for parameter in inspect.signature(function).parameters.values():
             parameters[parameter.name] = _parameter(parameter, hints, name)
@@ -244,10 +244,15 @@ def _users_locals(function: Callable[..., Any]) -> dict[str, Any]:
     """Return the names that are local where a nested function is decorated: only that frame knows them."""
     if "<locals>" not in getattr(function, "__qualname__", ""):
         return {}
-    frame = sys._getframe()
+    return dict(sys._getframe(users_depth()).f_locals)
+
+
+def users_depth() -> int:
+    """Return how many frames above the caller's is the first that is none of ours, and one more: as a ``stacklevel``, it names that one."""
+    depth, frame = 0, sys._getframe(1)
     while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
-        frame = frame.f_back
-    return dict(frame.f_locals)
+        depth, frame = depth + 1, frame.f_back
+    return depth + 1
 
 
 def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from daskflow.errors import DefinitionError, InputError, OptionError
 from daskflow.interface import Interface, Outputs, Parameter
 from daskflow.options import check_limit, refuse_unknown
 from daskflow.promise import holds_promise
+from daskflow.taskoptions import TaskOptions
 
 
 class Tolerance(NamedTuple):
@@ -90,7 +91,7 @@ class MapTask(Entity[..., Any]):
         self.bound = bound
         self.named = named
         self.tolerance = tolerance
-        self.cache = target.cache
+        self.cache, self.options = target.cache, target.options
         self.name = f"map of {target.name}"
         self.short_name = target.short_name
         # Flyte's 0 says no limit of the map's own, as does saying nothing.
@@ -125,6 +126,10 @@ class MapTask(Entity[..., Any]):
     def is_shared(self, name: str) -> bool:
         """Tell whether an input is the same for all items."""
         return name in self.bound or name in self.named
+
+    def check_options(self, options: TaskOptions, owner: str) -> None:
+        """Refuse what the items cannot have."""
+        self.target.check_options(options, owner)
 
     def prepare(self) -> None:
         """Prepare what is mapped."""

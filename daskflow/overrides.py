@@ -4,11 +4,16 @@
 key                 effect
 =================== ==============================================================
 ``node_name``       the call's name in addresses, instead of the entity's
+``name``            the same: what Flyte shows is what we address
 ``cache``           whether the call's outputs are cached; of a map, each item's
 ``cache_version``   the version in the cache's key
 ``cache_serialize`` whether only one at a time computes a key
 ``cache_ignore_input_vars`` inputs that are left out of the key
 =================== ==============================================================
+
+Of tasks, dynamics and maps of these, there each item's, also those of :class:`~daskflow.taskoptions.TaskOptions`: ``retries``, ``timeout``,
+``environment``, ``requests``, ``limits``, ``resources``, ``secret_requests``. A ``None`` takes back what the entity says. Keys that are
+about Flyte's infrastructure are accepted with a warning (:mod:`daskflow.infrastructure`).
 """
 
 from __future__ import annotations
@@ -16,15 +21,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from daskflow import infrastructure
 from daskflow.caching import CacheOptions
 from daskflow.errors import OptionError
 from daskflow.options import refuse_unknown
 from daskflow.promise import holds_promise
+from daskflow.taskoptions import TaskOptions
 
 if TYPE_CHECKING:
     from daskflow.graph import Node
 
-_KEYS = ("node_name", *CacheOptions.NAMES)
+_KEYS = ("node_name", "name", *CacheOptions.NAMES)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 
@@ -34,18 +41,39 @@ def apply(node: Node, overrides: dict[str, Any]) -> None:
     Raises
     ------
     OptionError
-        When a key is unknown, or a value is not one that it can have.
+        When a key is unknown, or has no effect on a call of that kind; or a value is not one that it can have.
     """
-    owner = f"with_overrides of {node.entity.name}"
-    refuse_unknown(overrides, _KEYS, owner)
+    entity = node.entity
+    owner = f"with_overrides of {entity.name if entity.name.startswith('map of ') else f'{entity.kind_name} {entity.name}'}"
+    keys = _KEYS if entity.options is None else (*_KEYS, *TaskOptions.OVERRIDES)
+    overrides = infrastructure.accept(owner, overrides, keys)
+    _refuse_of_tasks(overrides, keys, owner)
+    refuse_unknown(overrides, keys, owner)
     for key, value in overrides.items():
         if holds_promise(value):
             raise OptionError(f"{key} of {owner} is a promise; an override's value must be known when the graph is built")
     if overrides.keys() & set(CacheOptions.NAMES):
-        node.cache = CacheOptions.overridden(node.entity.cache, overrides, owner, node.entity.interface.parameters)
-    name = overrides.get("node_name")
-    if name is not None:
-        check_name(name, f"node_name of {owner}")
+        node.cache = CacheOptions.overridden(entity.cache, overrides, owner, entity.interface.parameters)
+    if entity.options is not None and overrides.keys() & set(TaskOptions.OVERRIDES):
+        node.options = (node.options or entity.options).overridden(overrides, owner)
+        entity.check_options(node.options, owner)
+    _rename(node, overrides, owner)
+
+
+def _refuse_of_tasks(overrides: dict[str, Any], keys: tuple[str, ...], owner: str) -> None:
+    for key in overrides:
+        if key in TaskOptions.OVERRIDES and key not in keys:
+            raise OptionError(
+                f"{owner} has no option {key!r}, which is one of tasks: give it to the tasks inside; it has {', '.join(keys)}"
+            )
+
+
+def _rename(node: Node, overrides: dict[str, Any], owner: str) -> None:
+    given = {key: overrides[key] for key in ("node_name", "name") if overrides.get(key) is not None}
+    if len(given) > 1:
+        raise OptionError(f"{owner} has both node_name and name, which are the same here: give one of them")
+    for key, name in given.items():
+        check_name(name, f"{key} of {owner}")
         node.name = name
 
 

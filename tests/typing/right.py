@@ -63,6 +63,50 @@ add_task: Task[..., int] = add
 loop_dynamic: Dynamic[..., list[int]] = loop
 a_plan: LaunchPlan[..., float] = default_plan
 
+
+@fl.task
+async def fetch(a: int) -> str:
+    return str(a)
+
+
+@fl.task(retries=fl.Retry(3, backoff=fl.Backoff(1)), timeout=fl.Timeout(60, killable=True), environment={"A": "1"})
+async def fetch_more(a: int, b: str = "") -> list[str]:
+    return [str(a), b]
+
+
+@fl.task(
+    requests=fl.Resources(cpu=1, mem="1Gi"), secret_requests=[fl.Secret("db", "password")], retries=2, timeout=3.5, docs="What it does."
+)
+def configured(a: int) -> int:
+    return a
+
+
+@fl.dynamic(retries=1, cache=True, cache_version="1", node_dependency_hints=[flow])
+def configured_loop(a: str) -> list[str]:
+    return fetch_more.node(a=1, b=a)
+
+
+@fl.workflow
+def async_flow(a: int) -> list[str]:
+    return fetch_more.node(a=a, b=fetch.node(a=a))
+
+
+async def awaits() -> None:
+    assert_type(await fetch(a=1), str)
+    assert_type(await fetch.aio(1), str)
+    assert_type(await fetch_more(1, b="x"), list[str])
+    assert_type(await add.aio(a=1), int)
+    assert_type(await flow.aio(1, text="y"), float)
+    assert_type(await plan.aio(a=1), float)
+
+
+assert_type(configured(a=1), int)
+assert_type(configured_loop(a="x"), list[str])
+assert_type(async_flow(a=1), list[str])
+assert_type(fl.current_context().working_directory, str)
+assert_type(fl.current_context().secrets.get("db", "password"), str)
+assert_type(fl.current_context().secrets.get("db", "password", encode_mode="rb"), bytes)
+
 mapped: Any = fl.map_task(add, concurrency=2)(a=[1, 2])
 bound: Any = fl.map(functools.partial(add, b=2))(a=[1, 2])
 lowered: Any = add.to_delayed(a=1)

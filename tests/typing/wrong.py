@@ -35,6 +35,11 @@ fl.map_task(add, concurrency="2")  # type: ignore[arg-type]  # pyright: ignore[r
 fl.workflow(parallelism=2)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 fl.task(cache="yes")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 fl.run(flow, a=1, max_parallelism="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fl.task(retries="3")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+fl.task(tries=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+fl.dynamic(environment={"A": 1})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+fl.task(node_dependency_hints=[])  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+awaited = add.aio(a="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 add.to_delayed(a="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

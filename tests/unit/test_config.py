@@ -44,6 +44,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         "cache.memory-bytes": 64 << 20,
         "cache.max-bytes": 10 << 30,
         "cache.max-age": None,
+        "secrets.directory": "/etc/secrets",
     }
 
 

@@ -292,7 +292,6 @@ def generator(a: int) -> Any:
         (named, r"parameter '\*\*a' of .*named is variadic keyword"),
         (unknown_name, r"an annotation of .*unknown_name cannot be resolved: name 'Nowhere' is not defined"),
         (bad_default, r"the default of 'a' of .*bad_default: expected int, got 'x'"),
-        (coroutine, r"coroutine is an async function"),
         (generator, r"generator is a generator"),
         (add, r"is an entity already; decorate a function"),
         (3, r"decorates a function, not 3"),
@@ -302,6 +301,13 @@ def test_declarations(kind: Any, function: Any, text: str) -> None:
     """A function that cannot be an entity is refused where it is decorated."""
     with pytest.raises(DefinitionError, match=text):
         kind(function)
+
+
+@pytest.mark.parametrize("kind", [fl.dynamic, fl.workflow])
+def test_only_tasks_are_coroutines(kind: Any) -> None:
+    """A body that builds a graph has nothing to wait for."""
+    with pytest.raises(DefinitionError, match="coroutine is an async function, as only tasks may be"):
+        kind(coroutine)
 
 
 @pytest.mark.parametrize(
@@ -358,7 +364,7 @@ def test_launch_plans_of_one_name() -> None:
 @pytest.mark.parametrize(
     ("overrides", "text"),
     [
-        ({"retries": 2}, "with_overrides of .*add has no option 'retries'; it has node_name, cache"),
+        ({"nonsense": 2}, "with_overrides of .*add has no option 'nonsense'; it has node_name, name, cache"),
         ({"cache": 1}, "cache of with_overrides of .*add must be bool or Cache; got 1"),
         ({"node_name": "a b"}, "node_name of with_overrides of .*add must be letters"),
     ],
