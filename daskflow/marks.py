@@ -129,7 +129,7 @@ def default_path(cache: str, file: str) -> str:
     Examples
     --------
     >>> default_path("/home/me/.cache/daskflow", "flows")
-    '/home/me/.cache/daskflow-schedules/flows-d0f55a92.json'
+    '/home/me/.cache/daskflow-schedules/flows-....json'
     """
     import hashlib
 

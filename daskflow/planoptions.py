@@ -267,11 +267,9 @@ def _check_notifications(given: Any, owner: str) -> None:
 def _equal(one: Any, other: Any) -> bool:
     """Tell whether two properties are the same, also where their values, such as arrays, do not compare as a whole."""
     with suppress(Exception):
-        if one == other:
-            return True
+        return bool(one == other)
     import cloudpickle
 
-    try:
+    with suppress(Exception):
         return bool(cloudpickle.dumps(one) == cloudpickle.dumps(other))
-    except Exception:
-        return False
+    return False

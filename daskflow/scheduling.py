@@ -6,6 +6,7 @@ cluster has taken its run, so a crash between the two may start a run twice, and
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import traceback
@@ -36,15 +37,11 @@ class Started(Protocol):
     id: str
 
     @property
-    def status(self) -> str:
-        """What it is at."""
-
+    def status(self) -> str: ...
     @property
-    def error(self) -> BaseException | None:
-        """Why it did not succeed."""
-
-    def when_ended(self, call: Callable[[], Any]) -> None:
-        """Call back when it has ended."""
+    def error(self) -> BaseException | None: ...
+    def when_ended(self, call: Callable[[], Any]) -> None: ...
+    def cancel(self) -> Any: ...
 
 
 #: Takes a plan, its inputs and a name for the run.
@@ -139,9 +136,15 @@ class Scheduling:
             self._wait(_LONGEST_WAIT)
 
     def leave(self) -> None:
-        """Say what is left to the end of the connection, which cancels it."""
-        left = self._reap()
-        logger.info("stopped" + (f"; {left} runs are cancelled" if left else ""))
+        """Cancel the runs from here that last."""
+        self._reap()
+        for name, runs in self.live.items():
+            for run in runs:
+                logger.warning("%s: run %s is cancelled", name, run.id)
+                # Where the cluster is gone, so is the run.
+                with contextlib.suppress(ClusterError):
+                    run.cancel()
+        logger.info("stopped")
 
     def _wait(self, seconds: float) -> None:
         try:

@@ -35,11 +35,8 @@ _INSTANT = timedelta.resolution
 class Timetable(Protocol):
     """What gives ticks: see :mod:`daskflow.schedules`."""
 
-    def ticks(self, after: datetime) -> Iterator[datetime]:
-        """Yield the ticks after one, in their order."""
-
-    def latest(self, after: datetime, until: datetime) -> datetime | None:
-        """Return the latest tick after one that is not later than a moment."""
+    def ticks(self, after: datetime) -> Iterator[datetime]: ...
+    def latest(self, after: datetime, until: datetime) -> datetime | None: ...
 
 
 @dataclass(frozen=True)
