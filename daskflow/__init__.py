@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from daskflow._version import __version__ as __version__
+from daskflow.attemptpolicy import Backoff as Backoff
+from daskflow.attemptpolicy import Retry as Retry
+from daskflow.attemptpolicy import Timeout as Timeout
 from daskflow.blobs import Directory as Directory
 from daskflow.blobs import File as File
 from daskflow.blobs import FlyteDirectory as FlyteDirectory
 from daskflow.blobs import FlyteFile as FlyteFile
-from daskflow.attemptpolicy import Backoff as Backoff
-from daskflow.attemptpolicy import Retry as Retry
-from daskflow.attemptpolicy import Timeout as Timeout
 from daskflow.caching import Cache as Cache
 from daskflow.caching import CachePolicy as CachePolicy
 from daskflow.caching import HashMethod as HashMethod

@@ -6,22 +6,22 @@ not fit, 130 after Ctrl-C, which cancels the run.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from daskflow import __version__
 from daskflow.cli_cache import cache
-from daskflow.errors import ClusterError, DaskflowError, InputError, OptionError, SchedulerUnreachable
+from daskflow.cli_schedule import schedule
+from daskflow.errors import ClusterError, DaskflowError
+from daskflow.exits import INTERRUPTED, UNREACHABLE, USAGE
+from daskflow.exits import fail as _fail
+from daskflow.exits import fail_with as _fail_with
+from daskflow.exits import loaded as _loaded
+from daskflow.exits import or_usage as _or_usage
 
 if TYPE_CHECKING:
     from daskflow.entity import Entity
-
-FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
-_MOST_LINES = 15
-_CONNECT_TIMEOUT = 10  # seconds
 
 
 @click.group(name="daskflow", context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,24 +87,6 @@ daskflow.add_command(
         context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
     )
 )
-
-
-def _loaded(file: str) -> Any:
-    from daskflow.files import load
-
-    try:
-        return load(file)
-    except InputError as error:
-        _fail(str(error), USAGE)
-    except Exception as error:
-        _fail_with(error, f"{file} cannot be imported")
-
-
-def _or_usage(action: Callable[[], Any]) -> Any:
-    try:
-        return action()
-    except (InputError, OptionError) as error:
-        _fail(str(error), USAGE)
 
 
 def _list(file: str, module: Any) -> None:
@@ -178,6 +160,7 @@ def _cache(chosen: dict[str, Any]) -> bool | None:
 
 
 def _result(entity: Entity[..., Any], inputs: dict[str, Any], chosen: dict[str, Any]) -> Any:
+    from daskflow.connecting import connect as _connected
     from daskflow.session import submit
 
     address, limit = chosen["run_scheduler"], chosen["run_max_parallelism"]
@@ -200,21 +183,6 @@ def _result(entity: Entity[..., Any], inputs: dict[str, Any], chosen: dict[str, 
             client.close()
 
 
-def _connected(address: str) -> Any:
-    from distributed import Client
-    from distributed.comm.addressing import resolve_address
-
-    try:
-        # What is no address at all must not reach the client: it would wait for itself when it is dropped.
-        resolve_address(address)
-        return Client(address, timeout=_CONNECT_TIMEOUT, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise SchedulerUnreachable(
-            f"no Dask scheduler answers at {address} ({type(error).__name__}: {error}); start one with: dask scheduler, "
-            "and give its address as tcp://HOST:8786"
-        ) from error
-
-
 def _show(result: Any, as_json: bool) -> None:
     if as_json:
         import json
@@ -235,28 +203,8 @@ def _help(entity: Entity[..., Any]) -> str:
     return doc.partition("\n\n")[0] or f"Run the {entity.kind_name} {entity.name}."
 
 
-def _fail(message: str, status: int) -> NoReturn:
-    click.echo(f"daskflow: {message}", err=True)
-    sys.exit(status)
-
-
-def _fail_with(error: BaseException, what: str) -> NoReturn:
-    """Show a user's exception: its message first, then their own lines of code, then where."""
-    import traceback
-
-    from daskflow.outcome import users_frames
-
-    lines = traceback.format_exception_only(error)
-    first = "".join(lines[:1]).rstrip("\n")
-    notes = "".join(lines[1:]).rstrip("\n").splitlines()
-    code = "".join(traceback.format_list(users_frames(error.__traceback__))).rstrip("\n").splitlines()
-    room = max(2, _MOST_LINES - 2 - len(notes))
-    shown = code if len(code) <= room else ["  ...", *code[1 - room :]]
-    click.echo("\n".join([f"daskflow: {what}", first[:2000], *shown, *(f"  {note}" for note in notes)]), err=True)
-    sys.exit(FAILED)
-
-
 daskflow.add_command(cache)
+daskflow.add_command(schedule)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import click
 from daskflow.entity import Entity
 from daskflow.errors import InputError
 from daskflow.interface import Interface, Parameter
+from daskflow.planoptions import PlanInterface
 from daskflow.types import describe, is_union, shorten, strip
 
 _PLAIN: dict[Any, Any] = {int: click.INT, float: click.FLOAT, str: click.STRING}
@@ -140,7 +141,26 @@ def option(parameter: Parameter, help: str = "") -> click.Option:
 def options(entity: Entity[..., Any]) -> list[click.Option]:
     """Return the options for all inputs of an entity, with help from its numpydoc docstring."""
     helps = parameter_docs(inspect.getdoc(entity) or "")
-    return [option(one, helps.get(one.name, "")) for one in entity.interface.parameters.values()]
+    own = [option(one, helps.get(one.name, "")) for one in entity.interface.parameters.values()]
+    return [*own, *_fixed(entity.interface)]
+
+
+def _fixed(interface: Interface) -> list[click.Option]:
+    """Return options for what a launch plan has fixed: they are not shown, and say so where they are given."""
+    if not isinstance(interface, PlanInterface):
+        return []
+
+    def refuse(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        if value is not None:
+            raise click.UsageError(interface.why_fixed(str(param.name)))
+
+    hidden: dict[str, Any] = {"default": None, "hidden": True, "expose_value": False, "callback": refuse}
+    return [click.Option([name, *_flags(name, value)], **hidden) for name, value in interface.fixed.items()]
+
+
+def _flags(name: str, value: Any) -> list[str]:
+    flag = name.replace("_", "-")
+    return [f"--{flag}/--no-{flag}"] if isinstance(value, bool) else list(dict.fromkeys([f"--{flag}", f"--{name}"]))
 
 
 _HEADING = re.compile(r"^Parameters\n-+\n", re.MULTILINE)
@@ -192,6 +212,8 @@ def _text(path: str) -> str:
 
 
 def _checked(path: str, interface: Interface, name: str, value: Any) -> Any:
+    if isinstance(interface, PlanInterface) and name in interface.fixed:
+        raise InputError(f"{path} names the input {name!r}; {interface.why_fixed(name)}")
     if name not in interface.parameters:
         raise InputError(f"{path} names the input {name!r}; {interface.name} takes {interface.signature() or 'no inputs'}")
     annotation = interface.parameters[name].annotation

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskflow import driver
 from daskflow.children import CacheReport, Children, Family
+from daskflow.errors import SchedulerLost
 from daskflow.records import Status
 from daskflow.result import decoded
 
@@ -196,6 +197,23 @@ class Run:
         self._ended = ended
         if self._value is not _NOTHING:
             await self._retire()
+
+    def when_ended(self, call: Callable[[], Any]) -> None:
+        """Call back, in any thread, when the run has ended or is lost; at once where that is so already."""
+        if self._task is None:
+            call()
+        else:
+            self._task.add_done_callback(lambda _: call())
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the run did not succeed, without asking the cluster, which may be gone; None as long as it executes."""
+        if self._ended is not None:
+            return driver.error_of(self.id, self._ended)
+        if self._task is None or not self._task.done():
+            return None
+        # A client that is closed cancels what it was busy with.
+        return SchedulerLost(f"run {self.id} was left") if self._task.cancelled() else self._task.exception()
 
     async def _retire(self) -> None:
         if self._let_go():

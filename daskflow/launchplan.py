@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, Unpack, cast
 
 from daskflow.entity import LAUNCH_PLAN, Entity, P, R_co
-from daskflow.errors import DefinitionError, InputError, OptionError
-from daskflow.interface import Interface, Parameter
-from daskflow.options import check_limit
+from daskflow.errors import DefinitionError
+from daskflow.options import refuse_unknown
+from daskflow.planoptions import NAMES, CloneKeywords, PlanKeywords, PlanOptions, check_scheduled
+from daskflow.schedules import Schedule
+from daskflow.types import shorten
 from daskflow.workflow import Workflow
 
 # Of the class methods, which make plans of any type: the class' own would be those of the plan that they are called on.
@@ -24,18 +26,30 @@ _lock = threading.Lock()
 class LaunchPlan(Entity[P, R_co]):
     """A workflow as something to launch: each call is a child run, with its own id, limit and record.
 
-    Make one with :meth:`get_or_create`, :meth:`create` or :meth:`get_default_launch_plan`.
+    Make one with :meth:`get_or_create`, :meth:`create`, :meth:`clone_with` or :meth:`get_default_launch_plan`. All that these take
+    besides a name is optional, and named as in Flyte.
 
     Attributes
     ----------
     workflow
         What is launched.
+    default_inputs : dict
+        Inputs that a call need not give.
     fixed_inputs : dict
         Inputs that a call cannot give.
+    schedule : CronSchedule, FixedRate or None
+        When ``daskflow schedule FILE`` runs it. All inputs that the workflow requires must be bound then.
     max_parallelism : int or None
         The limit of a run of the plan; it goes before the workflow's own.
     overwrite_cache : bool
         Whether cached nodes of a run of the plan, and of all that it starts, are executed all the same, and stored anew.
+    concurrency : ConcurrencyPolicy or None
+        How many runs of the plan there may be at the same moment.
+    labels, annotations : dict
+        Text by name, kept with the plan.
+    options : PlanOptions
+        All properties together. ``notifications``, ``raw_output_data_config``, ``security_context``, ``auth_role``, ``trigger`` and
+        ``auto_activate`` are taken and have no effect on Dask, of which an ``InfrastructureWarning`` tells.
 
     Examples
     --------
@@ -46,54 +60,51 @@ class LaunchPlan(Entity[P, R_co]):
     >>> @workflow
     ... def add_wf(a: int, b: int) -> int:
     ...     return add(a=a, b=b)
-    >>> LaunchPlan.get_or_create(add_wf, name="add_two", fixed_inputs={"b": 2})(a=1)
+    >>> add_two = LaunchPlan.get_or_create(add_wf, name="add_two", fixed_inputs={"b": 2})
+    >>> add_two(a=1)
     3
+    >>> add_two.clone_with("add_three", fixed_inputs={"b": 3})(a=1)
+    4
     """
 
     kind = LAUNCH_PLAN
     kind_name = "launch plan"
 
-    def __init__(
-        self,
-        workflow: Workflow[P, R_co],
-        name: str,
-        default_inputs: Mapping[str, Any],
-        fixed_inputs: Mapping[str, Any],
-        max_parallelism: int | None,
-        overwrite_cache: bool = False,
-    ) -> None:
+    def __init__(self, workflow: Workflow[P, R_co], name: str, options: PlanOptions) -> None:
         self.workflow = workflow
         self.cache = workflow.cache
-        if not isinstance(overwrite_cache, bool):
-            raise OptionError(f"overwrite_cache of launch plan {name} must be bool; got {overwrite_cache!r}")
-        self.overwrite_cache = overwrite_cache
         self.name = name
         self.short_name = name.rpartition(".")[2]
-        self.max_parallelism = check_limit(max_parallelism, "max_parallelism", f"launch plan {name}", zero=True)
-        self.fixed_inputs = self._checked(fixed_inputs, "fixed_inputs")
-        self.default_inputs = self._checked(default_inputs, "default_inputs")
-        self.interface = self._narrowed()
+        self.properties = options
+        # What is asked for each call is found without a detour.
+        self.default_inputs = options.default_inputs
+        self.fixed_inputs = options.fixed_inputs
+        self.max_parallelism = options.max_parallelism
+        self.overwrite_cache = options.overwrite_cache
+        self.concurrency = options.concurrency
+        self.interface = options.narrowed(name, workflow.interface)
+        if options.schedule is not None:
+            check_scheduled(f"launch plan {name}", options.schedule, self.interface, workflow.interface)
         self.__doc__ = workflow.__doc__
         self.__wrapped__ = workflow.fn
 
-    def _checked(self, inputs: Mapping[str, Any], option: str) -> dict[str, Any]:
-        known = self.workflow.interface.parameters
-        for name in inputs:
-            if name not in known:
-                raise InputError(
-                    f"{option} of launch plan {self.name} names {name!r}; "
-                    f"{self.workflow.name} takes {self.workflow.interface.signature() or 'no inputs'}"
-                )
-        return self.workflow.interface.check_inputs(inputs)
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "properties": self.properties.travelling()}
 
-    def _narrowed(self) -> Interface:
-        own = self.workflow.interface
-        parameters = {
-            name: Parameter(name, one.annotation, self.default_inputs.get(name, one.default))
-            for name, one in own.parameters.items()
-            if name not in self.fixed_inputs
-        }
-        return Interface(self.name, parameters, own.outputs)
+    @property
+    def schedule(self) -> Schedule | None:
+        """When the plan is run."""
+        return self.properties.schedule
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The plan's labels."""
+        return self.properties.labels
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """The plan's annotations."""
+        return self.properties.annotations
 
     @property
     def keep_going(self) -> bool:  # type: ignore[override]
@@ -109,13 +120,6 @@ class LaunchPlan(Entity[P, R_co]):
         """Trace the workflow."""
         self.workflow.prepare()
 
-    def _same(self, other: LaunchPlan[..., Any]) -> str | None:
-        """Return the name of the first property in which another plan differs."""
-        for name in ("default_inputs", "fixed_inputs", "max_parallelism", "overwrite_cache"):
-            if getattr(self, name) != getattr(other, name):
-                return name
-        return None
-
     @classmethod
     def create(
         cls,
@@ -123,22 +127,31 @@ class LaunchPlan(Entity[P, R_co]):
         workflow: Workflow[Q, T],
         default_inputs: Mapping[str, Any] | None = None,
         fixed_inputs: Mapping[str, Any] | None = None,
-        *,
-        max_parallelism: int | None = None,
-        overwrite_cache: bool = False,
+        **options: Unpack[PlanKeywords],
     ) -> LaunchPlan[Q, T]:
         """Make a plan under a new name.
+
+        Parameters
+        ----------
+        name
+            Names the plan in this process.
+        workflow
+            What is launched.
+        default_inputs, fixed_inputs : dict
+            Inputs that a call need not give, and those that it cannot give.
+        **options
+            Other properties, as :class:`LaunchPlan` has them.
 
         Raises
         ------
         DefinitionError
-            When a plan of that name exists.
+            When a plan of that name exists, or a schedule could not be kept.
         InputError
             When a default or fixed input is unknown or of the wrong type.
         OptionError
-            When the limit is not one.
+            When a property is unknown, or is not what it can be.
         """
-        plan: LaunchPlan[Q, T] = _new(_workflow(workflow), name, default_inputs, fixed_inputs, max_parallelism, overwrite_cache)
+        plan = _new(workflow, name, {"default_inputs": default_inputs, "fixed_inputs": fixed_inputs, **options})
         with _lock:
             known = _registry.get(name)
             if known is not None and not _redefined(known, workflow):
@@ -153,11 +166,11 @@ class LaunchPlan(Entity[P, R_co]):
         name: str | None = None,
         default_inputs: Mapping[str, Any] | None = None,
         fixed_inputs: Mapping[str, Any] | None = None,
-        *,
-        max_parallelism: int | None = None,
-        overwrite_cache: bool = False,
+        **options: Unpack[PlanKeywords],
     ) -> LaunchPlan[Q, T]:
         """Return the plan of a name, made now if it is new; without a name, the workflow's default plan.
+
+        Takes what :meth:`create` takes.
 
         Raises
         ------
@@ -166,46 +179,49 @@ class LaunchPlan(Entity[P, R_co]):
         InputError, OptionError
             As for :meth:`create`.
         """
-        if name is None:
-            if default_inputs or fixed_inputs or max_parallelism is not None or overwrite_cache:
-                raise DefinitionError(
-                    f"the default launch plan of {_workflow(workflow).name} has no properties of its own; give the plan a name"
-                )
-            return cls._default(_workflow(workflow))
-        plan: LaunchPlan[Q, T] = _new(_workflow(workflow), name, default_inputs, fixed_inputs, max_parallelism, overwrite_cache)
-        with _lock:
-            known = _registry.get(name)
-            if known is None or _redefined(known, workflow):
-                _registry[name] = plan
-                return plan
-        return cls._agreeing(known, plan)
+        given = {"default_inputs": default_inputs, "fixed_inputs": fixed_inputs, **options}
+        if name is None or name == _workflow(workflow).name:
+            return cls._default(_workflow(workflow), given)
+        return _shared(_new(workflow, name, given))
 
-    @staticmethod
-    def _agreeing(known: Any, plan: LaunchPlan[Q, T]) -> LaunchPlan[Q, T]:
-        if known.workflow is not plan.workflow:
-            raise DefinitionError(
-                f"a launch plan named {plan.name!r} exists already, for {known.workflow.name}; {plan.workflow.name} needs another name"
-            )
-        differs = plan._same(known)
-        if differs is not None:
-            raise DefinitionError(
-                f"a launch plan named {plan.name!r} exists already with another {differs}: "
-                f"{getattr(known, differs)!r}, not {getattr(plan, differs)!r}"
-            )
-        return cast("LaunchPlan[Q, T]", known)
+    def clone_with(self, name: str, **options: Unpack[CloneKeywords]) -> LaunchPlan[P, R_co]:
+        """Return a plan of another name that has the properties of this one, but for those that are given.
+
+        Takes what :meth:`create` takes. A property that is given as ``None`` is not that of this plan, but none at all. An input that
+        is fixed now has no default any more.
+
+        Raises
+        ------
+        DefinitionError, InputError, OptionError
+            As for :meth:`get_or_create`.
+        """
+        mine = self.properties.given()
+        if "default_inputs" not in options:
+            fixed = options.get("fixed_inputs") or {}
+            mine["default_inputs"] = {one: value for one, value in self.default_inputs.items() if one not in fixed}
+        return _shared(_new(self.workflow, name, {**mine, **options}))
 
     @classmethod
     def get_default_launch_plan(cls, ctx: Any, workflow: Workflow[Q, T]) -> LaunchPlan[Q, T]:  # noqa: ARG003
         """Return the workflow's default plan: nothing bound, its own limit. `ctx`, which Flyte has, is not used."""
-        return cls._default(_workflow(workflow))
+        return cls._default(_workflow(workflow), {})
 
     @classmethod
-    def _default(cls, workflow: Workflow[Q, T]) -> LaunchPlan[Q, T]:
+    def _default(cls, workflow: Workflow[Q, T], given: Mapping[str, Any]) -> LaunchPlan[Q, T]:
+        owner = f"the default launch plan of {workflow.name}"
+        refuse_unknown(given, NAMES, owner)
+        properties = [option for option, value in given.items() if not _says_nothing(value)]
+        if properties:
+            raise DefinitionError(f"{owner} has no properties of its own, such as {', '.join(properties)}; give the plan a name")
         with _lock:
             plan = workflow.__dict__.get("_default_plan")
             if plan is None:
-                plan = workflow.__dict__["_default_plan"] = _new(workflow, workflow.name, None, None, None)
+                plan = workflow.__dict__["_default_plan"] = LaunchPlan(workflow, workflow.name, PlanOptions())
         return plan
+
+
+def _says_nothing(value: Any) -> bool:
+    return value is None or value is False or (isinstance(value, (Mapping, list, tuple)) and not value)
 
 
 def _workflow(workflow: Any) -> Any:
@@ -219,12 +235,31 @@ def _redefined(known: LaunchPlan[..., Any], workflow: Workflow[..., Any]) -> boo
     return known.workflow is not workflow and known.workflow.name == workflow.name
 
 
-def _new(
-    workflow: Workflow[Q, T],
-    name: str,
-    default_inputs: Mapping[str, Any] | None,
-    fixed_inputs: Mapping[str, Any] | None,
-    max_parallelism: int | None,
-    overwrite_cache: bool = False,
-) -> LaunchPlan[Q, T]:
-    return LaunchPlan(workflow, name, default_inputs or {}, fixed_inputs or {}, max_parallelism, overwrite_cache)
+def _new(workflow: Workflow[Q, T], name: Any, given: Mapping[str, Any]) -> LaunchPlan[Q, T]:
+    owner = f"a launch plan of {_workflow(workflow).name}"
+    if not isinstance(name, str) or not name:
+        raise DefinitionError(f"the name of {owner} must be text; got {name!r}")
+    if name == workflow.name:
+        raise DefinitionError(f"{name!r} is the name of the workflow's default launch plan; {owner} with properties needs another one")
+    return LaunchPlan(workflow, name, PlanOptions.of(f"launch plan {name}", workflow.interface, given))
+
+
+def _shared(plan: LaunchPlan[Q, T]) -> LaunchPlan[Q, T]:
+    """Return the plan that has the name already, if it is the same; otherwise the plan itself, which has it from now on."""
+    with _lock:
+        known = _registry.get(plan.name)
+        if known is None or _redefined(known, plan.workflow):
+            _registry[plan.name] = plan
+            return plan
+    if known.workflow is not plan.workflow:
+        raise DefinitionError(
+            f"a launch plan named {plan.name!r} exists already, for {known.workflow.name}; {plan.workflow.name} needs another name"
+        )
+    differs = plan.properties.differing(known.properties)
+    if differs is not None:
+        mine, theirs = plan.properties.given(), known.properties.given()
+        raise DefinitionError(
+            f"a launch plan named {plan.name!r} exists already with another {differs}: "
+            f"{shorten(theirs.get(differs))}, not {shorten(mine.get(differs))}; give one of them another name"
+        )
+    return cast("LaunchPlan[Q, T]", known)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
+from daskflow import infrastructure
 from daskflow.entity import MAP, Entity
 from daskflow.errors import DefinitionError, InputError, OptionError
 from daskflow.interface import Interface, Outputs, Parameter
@@ -236,6 +237,7 @@ def map_task(
         target = target.func
     if not isinstance(target, Entity):
         raise DefinitionError(f"map_task goes over a task, workflow, dynamic, launch plan or map, not {target!r}; decorate it with @task")
+    unknown = infrastructure.accept(f"map of {target.name}", unknown, infrastructure.MAP_OPTIONS)
     refuse_unknown(unknown, _OPTIONS, f"map of {target.name}")
     names, values = _bound(target, bound_inputs, bound_inputs_values)
     bound.update(values)

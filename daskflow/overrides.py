@@ -46,7 +46,7 @@ def apply(node: Node, overrides: dict[str, Any]) -> None:
     entity = node.entity
     owner = f"with_overrides of {entity.name if entity.name.startswith('map of ') else f'{entity.kind_name} {entity.name}'}"
     keys = _KEYS if entity.options is None else (*_KEYS, *TaskOptions.OVERRIDES)
-    overrides = infrastructure.accept(owner, overrides, keys)
+    overrides = infrastructure.accept(owner, overrides, infrastructure.OVERRIDE_OPTIONS)
     _refuse_of_tasks(overrides, keys, owner)
     refuse_unknown(overrides, keys, owner)
     for key, value in overrides.items():

@@ -101,7 +101,7 @@ def _accepted(owner: str, given: dict[str, Any], of_kind: tuple[str, ...]) -> di
         raise OptionError(f"{owner} has both enable_deck and disable_deck; give one of them")
     if _HINTS in given and _HINTS not in of_kind:
         raise OptionError(f"{_HINTS} of {owner} is an option of dynamics: a task starts nothing")
-    rest = infrastructure.accept(owner, given, known)
+    rest = infrastructure.accept(owner, given, (*infrastructure.TASK_OPTIONS, *of_kind))
     refuse_unknown(rest, known, owner)
     return rest
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, overload
 
-from daskflow import context
+from daskflow import context, infrastructure
 from daskflow.builder import Builder
 from daskflow.caching import Cache, CacheOptions
 from daskflow.entity import WORKFLOW, Entity, FunctionEntity, P, R_co
@@ -53,6 +53,7 @@ class Workflow(FunctionEntity[P, R_co]):
         self._configure(options)
 
     def _configure(self, options: dict[str, Any]) -> None:
+        options = infrastructure.accept(f"workflow {self.name}", options, infrastructure.WORKFLOW_OPTIONS)
         refuse_unknown(options, OPTIONS, f"workflow {self.name}")
         self.cache = CacheOptions.of(options, self.name, self.interface.parameters)
         self.max_parallelism = check_limit(options.get("max_parallelism"), "max_parallelism", self.name, zero=True)

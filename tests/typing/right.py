@@ -47,6 +47,7 @@ def flow(a: int, *, text: str = "x") -> float:
 
 plan = fl.LaunchPlan.get_or_create(flow, name="typing.plan")
 default_plan = fl.LaunchPlan.get_or_create(flow)
+cloned = plan.clone_with("typing.cloned", max_parallelism=3, labels={"a": "b"})
 created = fl.LaunchPlan.create("typing.created", flow, fixed_inputs={"text": "y"})
 
 assert_type(add(1), int)
@@ -58,6 +59,7 @@ assert_type(both(a=1), tuple[int, str])
 assert_type(loop(n=3), list[int])
 assert_type(flow(1, text="y"), float)
 assert_type(plan(a=1), float)
+assert_type(cloned(a=1), float)
 assert_type(created(a=1), float)
 add_task: Task[..., int] = add
 loop_dynamic: Dynamic[..., list[int]] = loop

@@ -1,0 +1,56 @@
+"""How the commands end where something is wrong: a message, and an exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+
+from daskflow.errors import InputError, OptionError
+
+FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+_MOST_LINES = 15
+
+
+def loaded(file: str) -> Any:
+    """Import a user's file or module."""
+    from daskflow.files import load
+
+    try:
+        return load(file)
+    except InputError as error:
+        fail(str(error), USAGE)
+    except Exception as error:
+        fail_with(error, f"{file} cannot be imported")
+
+
+def or_usage(action: Callable[[], Any]) -> Any:
+    """Return what an action gives; what does not fit is wrong usage."""
+    try:
+        return action()
+    except (InputError, OptionError) as error:
+        fail(str(error), USAGE)
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """End with a message."""
+    click.echo(f"daskflow: {message}", err=True)
+    sys.exit(status)
+
+
+def fail_with(error: BaseException, what: str) -> NoReturn:
+    """Show a user's exception: its message first, then their own lines of code, then where."""
+    import traceback
+
+    from daskflow.outcome import users_frames
+
+    lines = traceback.format_exception_only(error)
+    first = "".join(lines[:1]).rstrip("\n")
+    notes = "".join(lines[1:]).rstrip("\n").splitlines()
+    code = "".join(traceback.format_list(users_frames(error.__traceback__))).rstrip("\n").splitlines()
+    room = max(2, _MOST_LINES - 2 - len(notes))
+    shown = code if len(code) <= room else ["  ...", *code[1 - room :]]
+    click.echo("\n".join([f"daskflow: {what}", first[:2000], *shown, *(f"  {note}" for note in notes)]), err=True)
+    sys.exit(FAILED)
