@@ -123,11 +123,15 @@ class Family:
         self._open: dict[str, tuple[_Calls, int]] = {}
         #: What the cache did for each node that could be cached, by its address.
         self.cached: dict[str, CacheStatus] = {}
+        #: What units' probes noted, where tests look on.
+        self.probed: list[bytes] = []
         for report in map(read, reports):
             self._fold(report)
         self._failed = self._chain(failed)
 
     def _fold(self, report: Report) -> None:
+        if report.probed is not None:
+            self.probed.append(report.probed)
         for told in report.told:
             calls, label = self._calls(told), _label(told)
             for place, started, ended in zip(told.places, told.starts, told.ends, strict=True):

@@ -68,6 +68,8 @@ class Execution:
         Called with a node that only one may compute at a time, and the key, unless :attr:`lease` is that. Without it the thread waits.
     only_cached : bool
         Whether :class:`NotCached` is raised where a user's function would have to be called.
+    mocks : Probe or None
+        Where tests look on: asked what is to be executed as a node, and told what became of it (:mod:`daskflow.probe`).
     """
 
     def __init__(self, frame: Frame, spill: Callable[[Execution], None] | None = None, *, eager: bool = False) -> None:
@@ -82,6 +84,7 @@ class Execution:
         self.lease = ""
         self.hand_over: Callable[[Execution, Frame, int, str], None] | None = None
         self.only_cached = False
+        self.mocks: Any = None
         self._held: dict[str, Lease] = {}
         self._spill = spill
         self._eager = eager
@@ -103,6 +106,8 @@ class Execution:
             return self._loop()
         except BaseException as error:
             annotate(error, *self._where(), self.current[0].item(self.current[1]))
+            if self.mocks is not None:
+                self.mocks.failed(self, error)
             raise
         finally:
             if self.lock is not None:
@@ -141,6 +146,8 @@ class Execution:
                 return STUCK
             if type(frame) is GraphFrame and (self.journal is not None or frame.key is not None):
                 self._ended(frame, result)
+            if self.mocks is not None:
+                self.mocks.ended(frame, result)
             parent = frame.parent
             if parent is None:
                 return result
@@ -169,13 +176,15 @@ class Execution:
                 frame.waiting.append(node)
                 continue
             self.current = (frame, node.slot)
-            entity = node.entity
+            entity, cache = node.entity, node.cache
             inputs = node.inputs(values)
-            key = None if node.cache is None else self._look_up(frame, node.slot, entity, node.cache, inputs, node.hashes)
+            if self.mocks is not None:
+                entity, cache = self.mocks.before(self, frame, node.slot, entity, cache)
+            key = None if cache is None else self._look_up(frame, node.slot, entity, cache, inputs, node.hashes)
             if key is _DONE:
                 continue
             if entity.kind != TASK:
-                self._enter(entity, inputs, frame, node.slot, node.cache, key)
+                self._enter(entity, inputs, frame, node.slot, cache, key)
                 return _ENTERED
             self._task(frame, node.slot, entity, inputs, key)
         if (self.check is not None and self.check(self)) or frame.outstanding:
@@ -191,7 +200,7 @@ class Execution:
         return value if entity is None else entity.interface.outputs.check(value, entity.name)
 
     def _map_frame(self, frame: MapFrame) -> Any:
-        target: Entity[..., Any] = frame.entity.target  # type: ignore[union-attr]
+        of_items: Entity[..., Any] = frame.entity.target  # type: ignore[union-attr]
         lists, shared = list(frame.lists.items()), frame.shared
         if not frame.started:
             frame.started = time.perf_counter()
@@ -204,11 +213,14 @@ class Execution:
             inputs = {name: items[item] for name, items in lists}
             if shared:
                 inputs.update(shared)
-            key = None if frame.cache is None else self._look_up(frame, item, target, frame.cache, inputs, None)
+            target, cache = of_items, frame.cache
+            if self.mocks is not None:
+                target, cache = self.mocks.before(self, frame, item, target, cache)
+            key = None if cache is None else self._look_up(frame, item, target, cache, inputs, None)
             if key is _DONE:
                 continue
             if target.kind != TASK:
-                self._enter(target, inputs, frame, item, frame.cache, key)
+                self._enter(target, inputs, frame, item, cache, key)
                 return _ENTERED
             self._task(frame, item, target, inputs, key)
         if (self.check is not None and self.check(self)) or frame.outstanding:
@@ -287,6 +299,8 @@ class Execution:
         self._tell(frame, slot, status)
         if status is not CacheStatus.HIT:
             return key
+        if self.mocks is not None:
+            self.mocks.hit(frame, slot)
         frame.values[slot] = value
         frame.done += 1
         self._pause()
@@ -361,9 +375,11 @@ def run_in_process(
     """Run an entity here and now: the same engine, with no cluster behind it."""
     inputs = entity.interface.check_inputs(bound)
     entity.prepare()
+    mocks = context.mocks and context.mocks(entity)
     entity, inputs = top_level(entity, inputs)
     scope = Scope.of_run("local", None)
     execution = Execution(root_frame(entity, inputs, scope))
+    execution.mocks = mocks
     execution.cache = NodeCache(cache)
     try:
         return execution.run()

@@ -68,18 +68,21 @@ class Report(NamedTuple):
         The ids of child runs of which another unit told that they were executing, and when they ended.
     cached : list of (str, labels, slots, statuses)
         What the cache did, by the address of a body or map: for each node or item its slot, -1 for the body itself, and a status.
+    probed : bytes or None
+        What the unit's probe noted, if it has one; opaque here.
     """
 
     epoch: float
     told: list[Told]
     ended: list[tuple[str, float]]
     cached: list[tuple[str, dict[int, str] | int, list[int], list[str]]]
+    probed: bytes | None
 
 
 def read(report: bytes) -> Report:
     """Return what a report says."""
-    epoch, told, ended, cached = pickle.loads(report)
-    return Report(epoch, [Told(*one) for one in told], ended, cached)
+    epoch, told, ended, cached, probed = pickle.loads(report)
+    return Report(epoch, [Told(*one) for one in told], ended, cached, probed)
 
 
 class _Calls:
@@ -140,6 +143,8 @@ class Journal:
         self._cached: list[tuple[Any, ...]] = []
         self._looked_in: Frame | None = None
         self._looked: dict[int, CacheStatus] = {}
+        #: The unit's probe, where tests look on.
+        self.probe: Any = None
 
     def cached(self, frame: Frame, slot: int, status: CacheStatus) -> None:
         """Note what the cache did for a node of a frame; for the frame's own result where the slot is -1."""
@@ -194,7 +199,8 @@ class Journal:
         for frame in frames:
             told.extend(self._announced(frame))
             told.extend(self._open(frame))
-        return pickle.dumps((self._epoch, told, ended, cached), protocol=5) if told or ended or cached else None
+        probed = self.probe.take() if self.probe is not None else None
+        return pickle.dumps((self._epoch, told, ended, cached, probed), protocol=5) if told or ended or cached or probed else None
 
     def _is_new(self, frame: Frame, slot: int) -> bool:
         mark = (frame.scope.digest, slot)

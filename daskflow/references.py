@@ -326,7 +326,7 @@ def inputs(root: Unit, most: int, scale: Scale) -> tuple[Unit, list[Unit]]:
 # ---------------------------------------------------------------- making them again
 
 
-def computed(frames: Sequence[Frame], place: Place) -> tuple[Any, ...]:
+def computed(frames: Sequence[Frame], place: Place, mocks: Any = None) -> tuple[Any, ...]:
     """Execute frames until the values at a place are there, and return them.
 
     Raises
@@ -343,7 +343,7 @@ def computed(frames: Sequence[Frame], place: Place) -> tuple[Any, ...]:
 
     if found is None:
         execution = Execution(frames[-1])
-        execution.check = look
+        execution.check, execution.mocks = look, mocks
         execution.run()
     if found is None:
         raise LookupError(f"a value that was lost could not be made again: {place[1:]}")

@@ -130,6 +130,17 @@ def _fetch(digest: str) -> bytes:
 shipping.fetch = _fetch
 
 
+def probe_of(run: str, options: dict[str, Any]) -> Any:
+    """Return the probe that a run's options have, where tests look on."""
+    if "probe" not in options:
+        return None
+    from distributed import get_worker
+
+    from daskflow.probe import Probe
+
+    return Probe.arrived(options["probe"], run, get_worker().address)
+
+
 def run_unit(payload: Payload, *results: Result) -> Result | None:
     """Execute a unit; what Dask calls.
 
@@ -174,6 +185,7 @@ class Running:
         self.policy = Policy.on(payload.threads, options["spill_after"], options["chunk"])
         self.execution: Execution | None = None
         self.journal = Journal()
+        self.probe: Any = None
         cache = options["cache"]
         self.cache = NodeCache(lambda: None if cache is None else CacheSettings(*cache), run=payload.run)
         now = time.perf_counter()
@@ -184,22 +196,23 @@ class Running:
 
     def execute(self, results: tuple[Result, ...]) -> Result | None:
         """Execute it to its end, or to where it cannot go on."""
+        self.probe = probe_of(self.payload.run, self.payload.options)
         frames: tuple[Frame, ...] = shipping.loads(self.payload.data)
         bottom = frames[0]
         arrived = dict(zip(self.payload.names, (one.values for one in results), strict=True))
         link(frames)
         arrive(frames, arrived)
         if self.payload.place is not None:
-            return Result(computed(frames, self.payload.place))
+            return Result(computed(frames, self.payload.place, self.probe))
         if not self.payload.may_spill:
             execution = Execution(frames[-1])
-            execution.cache = self.cache
+            execution.cache, execution.mocks = self.cache, self.probe
             return self._result(bottom, execution.run())
         self.references.arrived(arrived)
         eager = self.policy.eager
         self.execution = Execution(frames[-1], self._spill_entered if eager else self._spill_between, eager=eager)
-        self.execution.journal = self.journal
-        self.execution.cache = self.cache
+        self.execution.journal, self.journal.probe = self.journal, self.probe
+        self.execution.cache, self.execution.mocks = self.cache, self.probe
         self.execution.lease, self.execution.hand_over = self.payload.lease, self._hand_over
         with nullcontext() if eager else watchdog.watching(self):
             value = self.execution.run()
