@@ -368,21 +368,27 @@ def _decorated(function: Any, mock: Mock, given: bool) -> Any:
     def arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:
         return (*args[:first], mock, *args[first:]) if given else args
 
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def replaced(*args: Any, **kwargs: Any) -> Any:
-            with mock:
-                return await function(*arguments(args), **kwargs)
-    else:
-
-        @functools.wraps(function)
-        def replaced(*args: Any, **kwargs: Any) -> Any:
-            with mock:
-                return function(*arguments(args), **kwargs)
-
+    replaced = (_async if inspect.iscoroutinefunction(function) else _sync)(function, mock, arguments)
     if given:
         del parameters[first]
         # What collects tests must not take the mock for a fixture.
-        replaced.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        replaced.__signature__ = inspect.Signature(parameters)
+    return replaced
+
+
+def _sync(function: Any, mock: Mock, arguments: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> Any:
+    @functools.wraps(function)
+    def replaced(*args: Any, **kwargs: Any) -> Any:
+        with mock:
+            return function(*arguments(args), **kwargs)
+
+    return replaced
+
+
+def _async(function: Any, mock: Mock, arguments: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> Any:
+    @functools.wraps(function)
+    async def replaced(*args: Any, **kwargs: Any) -> Any:
+        with mock:
+            return await function(*arguments(args), **kwargs)
+
     return replaced
