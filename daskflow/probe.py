@@ -133,8 +133,10 @@ class Probe:
         self.called: Callable[[Call], None] = self.calls.append
         self.where = ""
         self._path = ""
+        self._kind_name = ""
         self._stubs: dict[tuple[int, int], Task[..., Any]] = {}
         self._versions: dict[int, tuple[Any, Any]] = {}
+        self._told: BaseException | None = None
         self._travelled = False
 
     # ------------------------------------------------------------ what an execution asks and tells
@@ -142,6 +144,7 @@ class Probe:
     def before(self, execution: Execution, frame: Frame, slot: int, entity: Any, cache: Any) -> tuple[Any, Any]:
         """Return what is executed as a node, or item, and how its result is cached."""
         path = self._path = path_of(frame, slot, entity)
+        self._kind_name = entity.kind_name
         double = self._double(frame, entity, path) if self.doubles else None
         if double is not None:
             return self._stub(entity, double), None
@@ -151,29 +154,29 @@ class Probe:
         if self.recording is not None:
             if entity.kind == TASK:
                 return self._stub(entity), self._versioned(execution, entity, cache)
-            self._note(path, entity, "began")
+            self._note(path, "began")
         return entity, cache
 
     def hit(self, frame: Frame, slot: int) -> None:
         """Note that a node's result came from the cache."""
         if self.recording is not None:
-            self._note(path_at(frame, slot), None, "cached")
+            self._note(path_at(frame, slot), "cached")
 
     def skipped(self, frame: Frame, slot: int) -> None:
         """Note that a node is not to be executed."""
         if self.recording is not None:
-            self._note(path_at(frame, slot), None, "skipped")
+            self._note(path_at(frame, slot), "skipped")
 
     def ended(self, frame: Frame, result: Any) -> None:
         """Note that a body, or map, has its result; parts of one have none."""
         is_part = frame.exports if isinstance(frame, MapFrame) else getattr(frame, "exports", None) is not None
         if self.recording is not None and frame.entity is not None and not is_part:
-            self._note(frame.scope.address, frame.entity, "ended", self._kept(result))
+            self._note(frame.scope.address, "ended", self._kept(result), frame.entity.kind_name)
 
     def failed(self, execution: Execution, error: BaseException) -> None:
         """Note that the node that an execution is at failed."""
-        if self.recording is not None:
-            self._note(path_at(*execution.current), None, "failed", self._failure(error))
+        if self.recording is not None and error is not self._told:
+            self._note(path_at(*execution.current), "failed", self._failure(error))
 
     # ------------------------------------------------------------ doubles
 
@@ -206,23 +209,25 @@ class Probe:
 
     # ------------------------------------------------------------ notes
 
-    def executed(self, entity: Any, function: Callable[[], Any], what: str) -> Any:
+    def executed(self, function: Callable[[], Any], what: str) -> Any:
         """Call a function as the node that is executing; note when it begins and ends."""
         if self.recording is None:
             return function()
         path = self._path
-        self._note(path, entity, "began")
+        self._note(path, "began")
         try:
             value = function()
         except BaseException as error:
-            self._note(path, entity, "failed", self._failure(error))
+            self._told = error
+            self._note(path, "failed", self._failure(error))
             raise
-        self._note(path, entity, what, self._kept(value))
+        self._note(path, what, self._kept(value))
         return value
 
-    def _note(self, path: str, entity: Any, what: str, detail: Any = None) -> None:
+    def _note(self, path: str, what: str, detail: Any = None, kind: str | None = None) -> None:
         if path:
-            self.events.append(Event(path, entity.kind_name if entity is not None else "", what, time.time(), detail, self.where))
+            kind = kind or (self._kind_name if path == self._path else "")
+            self.events.append(Event(path, kind, what, time.time(), detail, self.where))
 
     def _kept(self, value: Any) -> Any:
         if self.recording is None or not self.recording.values:
@@ -304,8 +309,8 @@ class _Stub:
     def __call__(self, **inputs: Any) -> Any:
         probe, double = self._probe, self._double
         if double is None:
-            return probe.executed(self._entity, lambda: self._entity.fn(**inputs), "ended")
-        return probe.executed(self._entity, lambda: probe.answer(double, inputs), "mocked")
+            return probe.executed(lambda: self._entity.fn(**inputs), "ended")
+        return probe.executed(lambda: probe.answer(double, inputs), "mocked")
 
 
 def _nothing() -> None:
