@@ -57,6 +57,7 @@ class CompiledGraph:
         AssertionError
             When there is none; it says which there are.
         """
+        __tracebackhide__ = True
         if self.has_edge(before, after):
             return
         for pattern in (before, after):
@@ -102,6 +103,7 @@ class CompiledGraph:
         AssertionError
             When the graph is another one, with the difference, or there is no file.
         """
+        __tracebackhide__ = True
         assert_text(str(self), Path(path), update=update)
 
     def __len__(self) -> int:
@@ -177,6 +179,7 @@ def compile(entity: Entity[..., Any], /, *args: Any, **inputs: Any) -> CompiledG
 
 def assert_text(text: str, path: Path, *, update: bool = False, way_out: str = "write it with update=True") -> None:
     """Assert that a file has a text; the exception has the difference."""
+    __tracebackhide__ = True
     if update:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n", encoding="utf-8")

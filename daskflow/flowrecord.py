@@ -187,6 +187,7 @@ class Record:
         AssertionError
             When that is not so, or there are no such nodes.
         """
+        __tracebackhide__ = True
         last = max(self._some(before), key=lambda one: one.end)
         first = min(self._some(after), key=lambda one: one.spans[0][0] if one.spans else one.start)
         began = first.spans[0][0] if first.spans else first.start
@@ -213,6 +214,7 @@ class Record:
         AssertionError
             When there is none; it says what failed.
         """
+        __tracebackhide__ = True
         for node in self.select(pattern, "failed"):
             if isinstance(node.error, kind) and (match is None or re.search(match, str(node.error))):
                 return
@@ -238,6 +240,7 @@ class Record:
         return node.value
 
     def _some(self, pattern: str) -> list[NodeRecord]:
+        __tracebackhide__ = True
         found = self.select(pattern)
         if not found:
             raise AssertionError(f"nothing at {pattern!r} was executed\n{self}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,11 +13,14 @@ from daskflow.entity import Entity
 from daskflow.errors import DefinitionError, MockError, OptionError
 from daskflow.flowrecord import Record
 from daskflow.mocks import Story, begin_tape, end_tape
+from daskflow.outcome import users_traceback
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from daskflow.handle import Run
+
+_CARRIES = f"{os.sep}concurrent{os.sep}futures{os.sep}"
 
 
 class Recorder:
@@ -121,6 +125,7 @@ class FlowRun:
     @property
     def result(self) -> Any:
         """The entity's result; raises what it failed with."""
+        __tracebackhide__ = True
         if self.error is not None:
             raise self.error
         return self._value
@@ -184,7 +189,7 @@ def _in_process(entity: Entity[..., Any], inputs: dict[str, Any]) -> tuple[Any, 
     try:
         return context.run_in_process(entity, inputs), None, None
     except Exception as error:
-        return None, error, None
+        return None, _trimmed(error), None
 
 
 def _on_cluster(
@@ -203,4 +208,12 @@ def _on_cluster(
     try:
         return handle.result(), None, handle
     except Exception as error:
-        return None, error, handle
+        return None, _trimmed(error), handle
+
+
+def _trimmed(error: Exception) -> Exception:
+    """Leave out of an exception's traceback how it was brought here."""
+    trace = users_traceback(error.__traceback__)
+    while trace is not None and trace.tb_next is not None and _CARRIES in trace.tb_frame.f_code.co_filename:
+        trace = users_traceback(trace.tb_next)
+    return error.with_traceback(trace)
