@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 _PLUGIN = "daskflow_plugins.pytest_plugin"
+
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "testing.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 FLOWS = """
 import pytest
@@ -159,8 +163,6 @@ def test_a_session_without_the_fixtures_imports_nothing(session: Any) -> None:
     done = session("", "--fixtures", "--markers")
     done.stdout.fnmatch_lines(["@pytest.mark.daskflow(cluster='inproc', *"])
     code = f"import sys, {_PLUGIN}; print([one for one in sys.modules if one.partition('.')[0] in ('daskflow', 'dask', 'distributed')])"
-    import subprocess
-
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
@@ -180,3 +182,9 @@ def test_patch(mock_step, flow):
     assert flow(steps, n=2) == [0, -1]
     assert mock_step.call_count == 2
 """).assert_outcomes(passed=4)
+
+
+def test_the_documentation_is_a_test_file_that_passes(session: Any, pytester: pytest.Pytester) -> None:
+    """The examples of the page on testing, one after the other, are tests, and hold."""
+    pytester.makepyfile(test_docs="".join(EXAMPLES))
+    session("").assert_outcomes(passed=8)
