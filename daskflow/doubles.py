@@ -38,6 +38,8 @@ class Double:
         What it stands for.
     number : int
         Tells it from the others of a run.
+    inputs : tuple of str
+        The names of its inputs.
     strict : bool
         Whether the entity may not be executed where the double does not answer.
     """
@@ -45,6 +47,7 @@ class Double:
     def __init__(self, entity: Entity[..., Any], number: int, at: str | None, strict: bool) -> None:
         self.entity_name = entity.name
         self.number = number
+        self.inputs = tuple(entity.interface.parameters)
         self.at = None if at is None else check_pattern(at)
         self.strict = strict
         self._kind = entity.kind

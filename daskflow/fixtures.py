@@ -229,10 +229,10 @@ def memory_store() -> Iterator[str]:
     """Have results cached in this process' memory, in a place of its own; give its URL."""
     import secrets
 
-    import dask
+    import dask.config as dask_config
 
     url = f"memory://daskflow-{secrets.token_hex(8)}"
-    with dask.config.set({"daskflow.cache.url": url}):
+    with dask_config.set({"daskflow.cache.url": url}):
         try:
             yield url
         finally:
@@ -242,9 +242,9 @@ def memory_store() -> Iterator[str]:
 @contextmanager
 def folder_store(folder: Path) -> Iterator[str]:
     """Have results cached in a folder, for processes to share; give its path."""
-    import dask
+    import dask.config as dask_config
 
-    with dask.config.set({"daskflow.cache.url": str(folder)}):
+    with dask_config.set({"daskflow.cache.url": str(folder)}):
         yield str(folder)
 
 

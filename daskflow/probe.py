@@ -203,6 +203,8 @@ class Probe:
         path = self._path
         if not double.is_at(path):
             raise RealCall(f"{double.entity_name} was to be executed at {path!r}; its mock is strict, and answers at {double.at!r} only")
+        # Of a launch plan that the run was started with, those of its workflow are more.
+        inputs = {name: inputs[name] for name in double.inputs}
         given = {name: self._pickled(value) for name, value in inputs.items()} if self._travelled else dict(inputs)
         self.called(Call(double.number, time.time(), path, given))
         return double.answer(inputs)
@@ -226,8 +228,8 @@ class Probe:
 
     def _note(self, path: str, what: str, detail: Any = None, kind: str | None = None) -> None:
         if path:
-            kind = kind or (self._kind_name if path == self._path else "")
-            self.events.append(Event(path, kind, what, time.time(), detail, self.where))
+            known = self._kind_name if path == self._path else ""
+            self.events.append(Event(path, kind or known, what, time.time(), detail, self.where))
 
     def _kept(self, value: Any) -> Any:
         if self.recording is None or not self.recording.values:

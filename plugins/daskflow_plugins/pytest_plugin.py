@@ -158,4 +158,4 @@ def flow_snapshot(request: pytest.FixtureRequest) -> Callable[..., None]:
     from daskflow.fixtures import Snapshots
 
     folder = request.path.parent / "snapshots" / request.path.stem
-    return Snapshots(folder, request.node.name, request.config.getoption("--flow-update")).check
+    return Snapshots(folder, request.node.name, bool(request.config.getoption("--flow-update"))).check

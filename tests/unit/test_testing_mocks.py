@@ -82,6 +82,23 @@ def test_items_of_a_map_are_mocked_by_their_index() -> None:
     assert not m.called
 
 
+@fl.workflow
+def adds(a: int, b: int) -> int:
+    return programs.add(a=a, b=b)
+
+
+adds_two = fl.LaunchPlan.get_or_create(adds, name="tests.mocks.adds_two", fixed_inputs={"b": 2})
+
+
+def test_a_launch_plan_is_called_with_its_own_inputs() -> None:
+    """Also where the run is started with it, what is fixed is none of the mock's business."""
+    with mock(adds_two, side_effect=lambda a: -a) as m:
+        assert adds_two(a=1) == -1
+        assert fl.map_task(adds_two)(a=[2, 3]) == [-2, -3]
+    assert m.calls == [{"a": 1}, {"a": 2}, {"a": 3}]
+    assert adds_two(a=1) == 3
+
+
 def test_side_effects() -> None:
     """A function answers, an exception is raised, and of a list each call has its own."""
     with mock(programs.step1, side_effect=lambda a: a * 10):
