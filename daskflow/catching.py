@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from daskflow.errors import RunFailed
 from daskflow.failed import Failed
-from daskflow.frames import Frame, GraphFrame, MapFrame
+from daskflow.frames import Frame, GraphFrame, MapFrame, known
 from daskflow.graph import Node
 
 
@@ -81,14 +81,16 @@ def _instead(frame: GraphFrame, error: BaseException) -> BaseException:
     return why
 
 
-def skipped(frame: GraphFrame, node: Node) -> bool:
-    """Tell whether a node cannot be executed, since what it needs failed; its own value is a failure then."""
-    for slot in node.deps:
-        value = frame.values[slot]
-        if type(value) is Failed:
-            frame.values[node.slot] = value.skip()
-            return True
-    return False
+def passed_over(frame: GraphFrame, node: Node) -> bool:
+    """Tell whether a node cannot be executed now, since a value that it needs is not here; or not at all, since what it needs failed."""
+    values = [frame.values[slot] for slot in node.deps]
+    if frame.outstanding and not all(map(known, values)):
+        frame.waiting.append(node)
+        return True
+    failed = [value for value in values if type(value) is Failed]
+    if failed and frame.catches:
+        frame.values[node.slot] = failed[0].skip()
+    return bool(failed)
 
 
 def raise_failures(frame: GraphFrame) -> None:

@@ -125,11 +125,15 @@ class Family:
         self.cached: dict[str, CacheStatus] = {}
         #: When what failed while the run went on did so, by its address.
         self.fell: dict[str, float] = {}
+        #: What units' probes noted, where tests look on.
+        self.probed: list[bytes] = []
         for report in map(read, reports):
             self._fold(report)
         self._failed = self._chain(failed)
 
     def _fold(self, report: Report) -> None:
+        if report.probed is not None:
+            self.probed.append(report.probed)
         for told in report.told:
             calls, label = self._calls(told), _label(told)
             for place, started, ended in zip(told.places, told.starts, told.ends, strict=True):

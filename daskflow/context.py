@@ -42,5 +42,8 @@ state = State()
 #: How an entity called in plain Python is run. Set by :mod:`daskflow.execute`, which is above the entities.
 run_in_process: Callable[[Entity[..., Any], dict[str, Any]], Any]
 
+#: What makes the probe of a run, from what is run, while tests look on; set by :mod:`daskflow.mocks`.
+mocks: Callable[[Entity[..., Any]], Any] | None = None
+
 #: How an entity is lowered to plain Dask. Set by :mod:`daskflow.lowering`.
 to_delayed: Callable[[Entity[..., Any], dict[str, Any]], Any]

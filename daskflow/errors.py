@@ -22,6 +22,9 @@
     │   ├── SchedulerUnreachable        nothing answers at that address
     │   ├── VersionMismatch             client, scheduler and workers differ
     │   └── SchedulerLost               the scheduler went away during a run
+    ├── MockError (AssertionError)      a test's mock cannot answer
+    │   ├── RealCall                    what a strict mock stands for was to be executed elsewhere
+    │   └── UnusedMock                  nothing called it
     └── RunError (RuntimeError)         a run did not succeed
         ├── RunFailed                   stands in for an exception that could not travel
         ├── BranchFailed (ValueError)   the branch of a conditional that was taken says so
@@ -120,6 +123,18 @@ class VersionMismatch(ClusterError):
 
 class SchedulerLost(ClusterError):
     """The connection to the scheduler broke while a run was under way."""
+
+
+class MockError(DaskflowError, AssertionError):
+    """A mock was called in a way that it has no answer for."""
+
+
+class RealCall(MockError):
+    """An entity that a strict mock stands for was to be executed where the mock does not answer."""
+
+
+class UnusedMock(MockError):
+    """No call was answered by a mock."""
 
 
 class RunError(DaskflowError, RuntimeError):

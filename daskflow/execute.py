@@ -11,35 +11,33 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from daskflow import config, context
-from daskflow.caching import CacheOptions, CacheSettings, CacheStatus
-from daskflow.catching import catch, raise_failures, skipped, tolerate, too_few
+from daskflow.caching import CacheOptions, CacheSettings
+from daskflow.cachingsteps import DONE, CachingSteps, NotCached
+from daskflow.catching import catch, passed_over, raise_failures, tolerate, too_few
 from daskflow.entity import BRANCH, DYNAMIC, LAUNCH_PLAN, MAP, TASK, Entity
 from daskflow.errors import RunFailed
-from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame, known
+from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame
 from daskflow.graph import Node, resolve
 from daskflow.leases import Lease
-from daskflow.lookahead import ahead
 from daskflow.nodecache import NodeCache
 from daskflow.outcome import annotate
 from daskflow.scope import Scope
-from daskflow.stacks import root_frame, stack
+from daskflow.stacks import node_address, root_frame, stack
+from daskflow.taskcontext import Place, Surroundings, leave
+from daskflow.taskoptions import PLAIN, TaskOptions
 
 if TYPE_CHECKING:
     from daskflow.journal import Journal
-
-
-class NotCached(Exception):
-    """Something must be executed."""
-
 
 #: What an execution gives when what is left of it waits for other units.
 STUCK = object()
 
 
-class Execution:
+class Execution(CachingSteps):
     """Executes frames until the lowest one is done.
 
     Parameters
@@ -71,6 +69,10 @@ class Execution:
         Whether :class:`NotCached` is raised where a user's function would have to be called.
     fell
         Called with the domains, and the error, of what has failed while other units execute parts of it.
+    surroundings : Surroundings
+        What the contexts of all its tasks have in common.
+    mocks : Probe or None
+        Where tests look on: asked what is to be executed as a node, and told what became of it (:mod:`daskflow.probe`).
     """
 
     def __init__(self, frame: Frame, spill: Callable[[Execution], None] | None = None, *, eager: bool = False) -> None:
@@ -86,6 +88,8 @@ class Execution:
         self.hand_over: Callable[[Execution, Frame, int, str], None] | None = None
         self.only_cached = False
         self.fell: Callable[[list[tuple[str, ...]], BaseException], None] | None = None
+        self.mocks: Any = None
+        self.surroundings = Surroundings()
         self._held: dict[str, Lease] = {}
         self._spill = spill
         self._eager = eager
@@ -99,8 +103,8 @@ class Execution:
             Whatever a node raised, with notes that say which.
         """
         state = context.state
-        outer = state.executing
-        state.executing = self.address
+        outer = state.executing, state.place
+        state.executing, state.place = self.address, self.place
         if self.lock is not None:
             self.lock.acquire()
         try:
@@ -108,7 +112,7 @@ class Execution:
         finally:
             if self.lock is not None:
                 self.lock.release()
-            state.executing = outer
+            state.executing, state.place = outer
             for lease in self._held.values():
                 lease.release()
 
@@ -120,6 +124,8 @@ class Execution:
                 return self._loop()
             except BaseException as raised:
                 annotate(raised, *self._where(), self.current[0].item(self.current[1]))
+                if self.mocks is not None:
+                    self.mocks.failed(self, raised)
                 error = self._caught(raised)
                 if error is raised:
                     raise
@@ -176,6 +182,8 @@ class Execution:
                 return STUCK
             if type(frame) is GraphFrame and (self.journal is not None or frame.key is not None):
                 self._ended(frame, result)
+            if self.mocks is not None:
+                self.mocks.ended(frame, result)
             parent = frame.parent
             if parent is None:
                 return result
@@ -200,21 +208,20 @@ class Execution:
                 return STUCK
             node = frame.todo[frame.cursor]
             frame.cursor += 1
-            if frame.outstanding and not all(known(values[slot]) for slot in node.deps):
-                frame.waiting.append(node)
-                continue
-            if catches and skipped(frame, node):
+            if (frame.outstanding or catches) and passed_over(frame, node):
                 continue
             self.current = (frame, node.slot)
-            entity = node.entity
+            entity, cache = node.entity, node.cache
             inputs = node.inputs(values)
-            key = None if node.cache is None else self._look_up(frame, node.slot, entity, node.cache, inputs, node.hashes)
-            if key is _DONE:
+            if self.mocks is not None:
+                entity, cache = self.mocks.before(self, frame, node.slot, entity, cache)
+            key = None if cache is None else self._look_up(frame, node.slot, entity, cache, inputs, node.hashes)
+            if key is DONE:
                 continue
             if entity.kind != TASK:
-                self._enter(entity, inputs, frame, node.slot, node.cache, key)
+                self._enter(entity, inputs, frame, node.slot, cache, key, node.options or entity.options)
                 return _ENTERED
-            self._task(frame, node.slot, entity, inputs, key)
+            self._task(frame, node.slot, entity, inputs, key, node.options or entity.options)
         if (self.check is not None and self.check(self)) or frame.outstanding:
             return STUCK
         return self._result(frame)
@@ -232,7 +239,7 @@ class Execution:
         return value if entity is None else entity.interface.outputs.check(value, entity.name)
 
     def _map_frame(self, frame: MapFrame) -> Any:
-        target: Entity[..., Any] = frame.entity.target  # type: ignore[union-attr]
+        of_items: Entity[..., Any] = frame.entity.target  # type: ignore[union-attr]
         lists, shared = list(frame.lists.items()), frame.shared
         if not frame.started:
             frame.started = time.perf_counter()
@@ -245,13 +252,16 @@ class Execution:
             inputs = {name: items[item] for name, items in lists}
             if shared:
                 inputs.update(shared)
-            key = None if frame.cache is None else self._look_up(frame, item, target, frame.cache, inputs, None)
-            if key is _DONE:
+            target, cache = of_items, frame.cache
+            if self.mocks is not None:
+                target, cache = self.mocks.before(self, frame, item, target, cache)
+            key = None if cache is None else self._look_up(frame, item, target, cache, inputs, None)
+            if key is DONE:
                 continue
             if target.kind != TASK:
-                self._enter(target, inputs, frame, item, frame.cache, key)
+                self._enter(target, inputs, frame, item, cache, key, frame.options or target.options)
                 return _ENTERED
-            self._task(frame, item, target, inputs, key)
+            self._task(frame, item, target, inputs, key, frame.options or target.options)
         if (self.check is not None and self.check(self)) or frame.outstanding:
             return STUCK
         return self._collected(frame)
@@ -264,12 +274,46 @@ class Execution:
             return None
         return frame.values
 
-    def _task(self, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any], key: str | None) -> None:
-        value = frame.values[slot] = entity.interface.outputs.check(self._user(entity.fn, inputs), entity.name)
+    def _task(self, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any], key: str | None, options: Any) -> None:
+        value = self._body(entity, entity.body, inputs, options)
+        value = frame.values[slot] = entity.interface.outputs.check(value, entity.name)
         if key is not None:
             self._store(frame, slot, entity, key, value)
         frame.done += 1
         self._pause()
+
+    def _body(self, entity: Any, body: Callable[..., Any], inputs: dict[str, Any], options: Any) -> Any:
+        """Call a user's function, with what its options say around it."""
+        state = context.state
+        if not options.plain:
+            return self._user(self._attempts, {"body": body, "inputs": inputs, "place": self.place(entity, options)})
+        try:
+            return self._user(body, inputs)
+        finally:
+            # What was asked of the context was of this node.
+            if state.task is not None:
+                leave()
+
+    def _attempts(self, body: Callable[..., Any], inputs: dict[str, Any], place: Place) -> Any:
+        from daskflow.attempts import run_attempts
+
+        return run_attempts(body, inputs, place)
+
+    def place(self, entity: Any = None, options: TaskOptions | None = None) -> Place:
+        """Return where the node is that is executing, as the context of its task tells it."""
+        frame, slot = self.current
+        entity = entity or self.entity()
+        run_id, address = self._where()
+        return self.surroundings.place(entity.name, run_id, address, frame.item(slot), options or PLAIN, lambda: self.cancelled)
+
+    def entity(self) -> Any:
+        """Return what the node that is executing calls."""
+        frame, slot = self.current
+        if slot < 0:
+            return frame.entity
+        if isinstance(frame, MapFrame):
+            return frame.entity.target  # type: ignore[union-attr]
+        return frame.todo[frame.cursor - 1].entity  # type: ignore[attr-defined]
 
     def _user(self, function: Callable[..., Any], inputs: dict[str, Any]) -> Any:
         """Call a function with the frames open to others meanwhile; a user's is not to be called where only what is cached counts."""
@@ -291,81 +335,26 @@ class Execution:
             self.wants_spill = False
             self._spill(self)
 
-    def _enter(self, entity: Any, inputs: dict[str, Any], parent: Frame, slot: int, cache: CacheOptions | None, key: str | None) -> None:
+    def _enter(
+        self, entity: Any, inputs: dict[str, Any], parent: Frame, slot: int, cache: CacheOptions | None, key: str | None, options: Any
+    ) -> None:
         """Put the frame of a call on the stack."""
         self._pause()
         if entity.kind == MAP:
             length, lists, shared = entity.split(inputs)
             items = self.frame = MapFrame(entity, parent, slot, length, lists, shared)
-            items.cache, items.allowed = cache, entity.tolerance.allowed(length)
+            items.cache, items.options, items.allowed = cache, options, entity.tolerance.allowed(length)
             if items.allowed is not None and items.allowed < 0:
                 raise too_few(items)
             return
         if entity.kind == DYNAMIC:
-            graph, arguments = self._user(entity.build, {"inputs": inputs}), list[Any]()
+            graph, arguments = self._body(entity, entity.build, {"inputs": inputs}, options), list[Any]()
         elif entity.kind == BRANCH:
             graph, arguments = entity.choose(inputs)
         else:
             graph, arguments = enter_static(entity, inputs)
         entered = self.frame = GraphFrame(graph, [*arguments, *([MISSING] * len(graph.nodes))], entity, parent, slot)
         entered.key = key
-
-    # ------------------------------------------------------------ caching
-
-    def _wait(self, function: Callable[..., Any], inputs: dict[str, Any]) -> Any:
-        """Call a function of ours that takes a while, with the frames open to others meanwhile."""
-        return function(**inputs) if self.lock is None else self._user(function, inputs)
-
-    def _look_up(self, frame: Frame, slot: int, entity: Any, options: CacheOptions, inputs: dict[str, Any], hashes: Any) -> str | None:
-        """Take a node's result from the cache: :data:`_DONE` where it was there, the key where not, ``None`` without a cache."""
-        cache = self.cache
-        if cache is None or entity.kind == MAP:
-            return None
-        if not cache.enabled:
-            self._tell(frame, slot, CacheStatus.DISABLED)
-            return None
-        key = ahead(cache, frame, slot) or cache.key(entity, options, inputs, hashes)
-        skip = frame.scope.overwrite or (entity.kind == LAUNCH_PLAN and entity.overwrite_cache)
-        status, value = self._wait(cache.look, {"key": key, "skip": skip})
-        if status is not CacheStatus.HIT and options.serialize:
-            if self.hand_over is not None and key != self.lease:
-                self.hand_over(self, frame, slot, key)
-                return _DONE
-            status, value = self._wait_for(key, status, cache)
-        self._tell(frame, slot, status)
-        if status is not CacheStatus.HIT:
-            return key
-        frame.values[slot] = value
-        frame.done += 1
-        self._pause()
-        return _DONE
-
-    def _wait_for(self, key: str, status: CacheStatus, cache: NodeCache) -> tuple[CacheStatus, Any]:
-        """Get the right to compute a key, which others in other processes may have; look again, since they may have computed it."""
-        if self.only_cached:
-            return status, None
-        lease = Lease(cache.place(key))
-        try:
-            self._wait(lease.acquire, {})
-        except OSError as error:
-            cache.warn("leases", error)
-        status, value = self._wait(cache.look, {"key": key, "again": True})
-        if status is CacheStatus.HIT:
-            lease.release()
-        else:
-            self._held[key] = lease
-        return status, value
-
-    def _store(self, frame: Frame, slot: int, entity: Any, key: str, value: Any) -> None:
-        assert self.cache is not None
-        status = self._wait(self.cache.put, {"key": key, "value": value, "entity": entity, "address": node_address(frame, slot)})
-        if key in self._held:
-            self._held.pop(key).release()
-        self._tell(frame, slot, status)
-
-    def _tell(self, frame: Frame, slot: int, status: CacheStatus) -> None:
-        if self.journal is not None:
-            self.journal.cached(frame, slot, status)
 
 
 def has_more(execution: Execution) -> bool:
@@ -374,8 +363,6 @@ def has_more(execution: Execution) -> bool:
 
 
 _ENTERED = object()
-#: In the place of a key: the node needs nothing more.
-_DONE = ""
 
 
 def enter_static(entity: Any, inputs: dict[str, Any]) -> tuple[Any, list[Any]]:
@@ -393,25 +380,18 @@ def top_level(entity: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]
     return entity, inputs
 
 
-def node_address(frame: Frame, slot: int) -> str:
-    """Return the address of a node, without the run; of the frame itself where `slot` is negative."""
-    scope = frame.scope
-    if slot < 0:
-        return scope.address
-    if isinstance(frame, MapFrame):
-        return f"{scope.address}{frame.label(slot)}"
-    return scope.join(frame.label(slot))
-
-
 def run_in_process(
     entity: Entity[..., Any], bound: dict[str, Any], cache: Callable[[], CacheSettings | None] = config.cache_settings
 ) -> Any:
     """Run an entity here and now: the same engine, with no cluster behind it."""
     inputs = entity.interface.check_inputs(bound)
     entity.prepare()
+    mocks = context.mocks and context.mocks(entity)
     entity, inputs = top_level(entity, inputs)
     scope = Scope.of_run("local", None)
     execution = Execution(root_frame(entity, inputs, scope))
+    execution.surroundings = Surroundings(started=datetime.now(UTC))
+    execution.mocks = mocks
     execution.cache = NodeCache(cache)
     try:
         return execution.run()

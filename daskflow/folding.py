@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from daskflow.cachingsteps import NotCached
 from daskflow.entity import LAUNCH_PLAN, MAP, WORKFLOW, Entity
-from daskflow.execute import Execution, NotCached
+from daskflow.execute import Execution
 from daskflow.journal import Journal
 from daskflow.nodecache import NodeCache
 from daskflow.scope import Scope

@@ -17,6 +17,7 @@ from daskflow.entity import LAUNCH_PLAN, MAP, WORKFLOW, Entity
 from daskflow.failed import Failed
 from daskflow.graph import Graph, Node
 from daskflow.scope import Scope
+from daskflow.taskoptions import TaskOptions
 
 
 class External(NamedTuple):
@@ -331,9 +332,11 @@ class MapFrame(Frame):
         How many of the whole map's items may fail; ``None`` where none may, and the first failure is the map's.
     failures : int
         How many have failed here.
+    options : TaskOptions or None
+        How attempts of the items run.
     """
 
-    __slots__ = ("allowed", "away", "cache", "cursor", "end", "exports", "failures", "lists", "offset", "shared")
+    __slots__ = ("allowed", "away", "cache", "cursor", "end", "exports", "failures", "lists", "offset", "options", "shared")
 
     def __init__(
         self,
@@ -357,6 +360,7 @@ class MapFrame(Frame):
         self.cache: CacheOptions | None = None
         self.allowed: int | None = None
         self.failures = 0
+        self.options: TaskOptions | None = None
 
     @property
     def catches(self) -> bool:
@@ -380,7 +384,7 @@ class MapFrame(Frame):
         assert self.entity is not None
         lists = {name: _cut(items, start, stop) for name, items in self.lists.items()}
         part = MapFrame(self.entity, None, self.slot, stop - start, lists, self.shared, self.offset + start, exports=True)
-        part.scope, part.cache, part.allowed = self.scope, self.cache, self.allowed
+        part.scope, part.cache, part.options, part.allowed = self.scope, self.cache, self.options, self.allowed
         return part
 
     def resumed(self, current: bool, inner: int | None = None) -> MapFrame:
@@ -388,7 +392,7 @@ class MapFrame(Frame):
         copy = MapFrame(self.entity, None, self.slot, 0, {}, self.shared, self.offset, self.exports)
         copy.values, copy.outstanding, copy.scope = self.values, self.outstanding, self.scope
         copy.cursor, copy.end, copy.away = self.cursor - current, self.end, self.away
-        copy.cache, copy.allowed, copy.failures = self.cache, self.allowed, self.failures
+        copy.cache, copy.options, copy.allowed, copy.failures = self.cache, self.options, self.allowed, self.failures
         left = range(copy.cursor, copy.end)
         copy.lists = {name: {item: items[item] for item in left} for name, items in self.lists.items()}
         return copy
@@ -396,7 +400,7 @@ class MapFrame(Frame):
     def __reduce__(self) -> tuple[Any, ...]:
         away = [tuple(one) for one in self.away]
         rest = (self.offset, self.cursor, self.end, self.exports, self.scope, tuple(self.outstanding), away, self.cache)
-        rest = (*rest, self.allowed, self.failures)  # type: ignore[assignment]
+        rest = (*rest, self.options, self.allowed, self.failures)  # type: ignore[assignment]
         return _map_frame, (self.entity, self.slot, _packed(self.values), self.lists, self.shared, *rest)
 
 
@@ -436,6 +440,7 @@ def _map_frame(
     outstanding: Sequence[str],
     away: Sequence[tuple[int, int, str, int]],
     cache: CacheOptions | None,
+    options: TaskOptions | None,
     allowed: int | None,
     failures: int,
 ) -> MapFrame:
@@ -444,7 +449,7 @@ def _map_frame(
     frame.values = [*there, *[MISSING] * missing]
     frame.cursor, frame.end, frame.scope = cursor, end, scope
     frame.away = [Away(*one) for one in away]
-    frame.cache, frame.allowed, frame.failures = cache, allowed, failures
+    frame.cache, frame.options, frame.allowed, frame.failures = cache, options, allowed, failures
     frame.outstanding = dict.fromkeys(outstanding)
     return frame
 

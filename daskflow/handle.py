@@ -42,6 +42,7 @@ class Run:
         self._ended: dict[str, Any] | None = None
         self._value: Any = _NOTHING
         self._family: Family | None = None
+        self._probed = False
         self._task: concurrent.futures.Future[None] | None = None
         # A result that nobody has asked for is kept on the cluster as long as somebody may.
         self._forget = weakref.finalize(self, _forget, weakref.ref(client), id) if client is not None else None
@@ -174,6 +175,7 @@ class Run:
 
     def _start(self, message: dict[str, Any]) -> None:
         """Submit the run and follow it; errors of the submission are raised at once where the client is a blocking one."""
+        self._probed = "probe" in message["options"]
         submitted = self._submit(_begin(self._client, message))
         if not self._client.asynchronous:
             submitted.result()
@@ -182,7 +184,7 @@ class Run:
     async def _follow(self, submitted: concurrent.futures.Future[None]) -> None:
         await asyncio.wrap_future(submitted)
         ended = await driver.outcome(self._client, self.id)
-        if self._close is not None:
+        if self._close is not None or self._probed:
             self._family = await driver.children(self._client, self.id)
         if ended["value"] is not None:
             (self._value,) = decoded(ended.pop("value"))

@@ -70,6 +70,8 @@ class Report(NamedTuple):
         What the cache did, by the address of a body or map: for each node or item its slot, -1 for the body itself, and a status.
     fell : list of (str, float)
         The addresses of nodes, and of bodies, that failed while the run went on, and when.
+    probed : bytes or None
+        What the unit's probe noted, if it has one; opaque here.
     """
 
     epoch: float
@@ -77,6 +79,7 @@ class Report(NamedTuple):
     ended: list[tuple[str, float]]
     cached: list[tuple[str, dict[int, str] | int, list[int], list[str]]]
     fell: list[tuple[str, float]]
+    probed: bytes | None
 
 
 def read(report: bytes) -> Report:
@@ -144,6 +147,8 @@ class Journal:
         self._fell: list[tuple[str, float]] = []
         self._looked_in: Frame | None = None
         self._looked: dict[int, CacheStatus] = {}
+        #: The unit's probe, where tests look on.
+        self.probe: Any = None
 
     def cached(self, frame: Frame, slot: int, status: CacheStatus) -> None:
         """Note what the cache did for a node of a frame; for the frame's own result where the slot is -1."""
@@ -203,8 +208,9 @@ class Journal:
         for frame in frames:
             told.extend(self._announced(frame))
             told.extend(self._open(frame))
-        news = told or ended or cached or fell
-        return pickle.dumps((self._epoch, told, ended, cached, fell), protocol=5) if news else None
+        probed = self.probe.take() if self.probe is not None else None
+        news = told or ended or cached or fell or probed
+        return pickle.dumps((self._epoch, told, ended, cached, fell, probed), protocol=5) if news else None
 
     def _is_new(self, frame: Frame, slot: int) -> bool:
         mark = (frame.scope.digest, slot)

@@ -242,7 +242,7 @@ class _Lowering:
             return frame
         copy = MapFrame(frame.entity, None, frame.slot, 0, lists, shared, frame.offset, frame.exports)  # type: ignore[arg-type]
         copy.values, copy.cursor, copy.end, copy.cache = values, frame.cursor, frame.end, frame.cache
-        copy.allowed, copy.failures = frame.allowed, frame.failures
+        copy.options, copy.allowed, copy.failures = frame.options, frame.allowed, frame.failures
         copy.scope, copy.outstanding, copy.away = frame.scope, frame.outstanding, [*frame.away, *away]
         return copy
 
@@ -327,7 +327,7 @@ def inputs(root: Unit, most: int, scale: Scale) -> tuple[Unit, list[Unit]]:
 # ---------------------------------------------------------------- making them again
 
 
-def computed(frames: Sequence[Frame], place: Place) -> tuple[Any, ...]:
+def computed(frames: Sequence[Frame], place: Place, mocks: Any = None) -> tuple[Any, ...]:
     """Execute frames until the values at a place are there, and return them.
 
     Raises
@@ -344,7 +344,7 @@ def computed(frames: Sequence[Frame], place: Place) -> tuple[Any, ...]:
 
     if found is None:
         execution = Execution(frames[-1])
-        execution.check = look
+        execution.check, execution.mocks = look, mocks
         execution.run()
     if found is None:
         raise LookupError(f"a value that was lost could not be made again: {place[1:]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -117,14 +118,17 @@ def submit(
         raise OptionError(f"name of the run of {entity.name} must be text; got {name!r}")
     settings = _cache_settings(entity, cache, overwrite_cache)
     name = name or entity.short_name
+    probe = context.mocks and context.mocks(entity)
     entity, checked = top_level(entity, checked)
     run_id = f"r{secrets.token_hex(5)}"
     scope = Scope.of_run(run_id, limit if limit >= 0 else None, config.get("max-parallelism"))
-    over = folded(entity, checked, scope, NodeCache(lambda: settings))
+    over = folded(entity, checked, scope, NodeCache(lambda: settings)) if probe is None else None
     if over is not None:
         value, report = over
         return Run.folded(run_id, name, client or _known_client(), value, Family([report] if report else [], Status.SUCCEEDED))
     message = _message(entity, checked, scope, settings)
+    if probe is not None:
+        message["options"]["probe"] = probe.shipped()
     close = None
     if client is None:
         client, close = _current_client()
@@ -132,6 +136,8 @@ def submit(
     message["name"] = name
     try:
         started._start(message)
+        if probe is not None:
+            probe.follow(started)
     except BaseException:
         if close is not None:
             close()
@@ -178,7 +184,13 @@ def _message(entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope, cac
         "inputs": specs[1:],
         "digest": shipment.digest,
         "code": shipment.data,
-        "options": {**options, "versions": versions(), "cache": None if cache is None else tuple(cache)},
+        "options": {
+            **options,
+            "versions": versions(),
+            "cache": None if cache is None else tuple(cache),
+            "started": time.time(),
+            "checkpoints": config.get("cache.url"),
+        },
     }
 
 

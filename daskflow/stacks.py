@@ -36,6 +36,16 @@ def stack(frame: Frame | None) -> list[Frame]:
     return frames
 
 
+def node_address(frame: Frame, slot: int) -> str:
+    """Return the address of a node, without the run; of the frame itself where `slot` is negative."""
+    scope = frame.scope
+    if slot < 0:
+        return scope.address
+    if isinstance(frame, MapFrame):
+        return f"{scope.address}{frame.label(slot)}"
+    return scope.join(frame.label(slot))
+
+
 def link(frames: Sequence[Frame]) -> None:
     """Make a stack of frames that has travelled, lowest first, whole again."""
     for lower, upper in itertools.pairwise(frames):

@@ -355,6 +355,14 @@ def open_store(
         return _stores[arguments]
 
 
+def forget_stores(url: str) -> None:
+    """Let go of the stores that this process has for a URL, with what they keep in memory; what they have stored stays."""
+    full = _place(url)[0]
+    with _opening:
+        for arguments in [one for one in _stores if one[0] == full]:
+            del _stores[arguments]
+
+
 def _reopened(url: str, memory_bytes: int, max_bytes: int, max_age: float | None, signed: bool) -> Store:
     if signed and _environment_secret() is None:
         # To open it without would be to believe what is not signed.

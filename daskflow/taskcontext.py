@@ -70,6 +70,42 @@ class Place:
     outputs: str | None = None
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What the tasks of one execution have in common.
+
+    Attributes
+    ----------
+    local : bool
+        Whether it is in process, and not on a cluster.
+    started : datetime or None
+        When the run began.
+    checkpoints : str or None
+        The directory, or URL, under which checkpoints are; ``None`` for temporary files.
+    """
+
+    local: bool = True
+    started: datetime | None = None
+    checkpoints: str | None = None
+
+    def place(
+        self,
+        task: str,
+        run_id: str,
+        address: str,
+        index: int | None,
+        options: TaskOptions,
+        cancelled: Callable[[], BaseException | None],
+    ) -> Place:
+        """Return where a task runs."""
+        store = None
+        if self.checkpoints is not None:
+            from daskflow.checkpoints import FileCheckpoint
+
+            store = FileCheckpoint.of_node(self.checkpoints, run_id, address)
+        return Place(task, run_id, address, index, options, self.local, self.started, cancelled, store)
+
+
 def too_late(place: Place, seconds: float) -> TaskTimeout:
     """Return what an attempt raises whose time is up."""
     return TaskTimeout(f"task {place.task} lasted longer than its timeout of {seconds:g} s")

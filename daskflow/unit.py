@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from daskflow import failed, shipping
@@ -30,6 +31,7 @@ from daskflow.references import Kept, References, Scale, computed
 from daskflow.result import Result
 from daskflow.spilling import Unit, leased, tail, take
 from daskflow.stacks import arrive, is_run, link, stack, unit_result
+from daskflow.taskcontext import Surroundings
 from daskflow.versions import mismatch
 from daskflow.watchdog import watchdog
 from daskflow.wire import pool_chain, spec
@@ -139,6 +141,17 @@ def _fetch(digest: str) -> bytes:
 shipping.fetch = _fetch
 
 
+def probe_of(run: str, options: dict[str, Any]) -> Any:
+    """Return the probe that a run's options have, where tests look on."""
+    if "probe" not in options:
+        return None
+    from distributed import get_worker
+
+    from daskflow.probe import Probe
+
+    return Probe.arrived(options["probe"], run, get_worker().address)
+
+
 def run_unit(payload: Payload, *results: Result) -> Result | None:
     """Execute a unit; what Dask calls.
 
@@ -183,6 +196,7 @@ class Running:
         self.policy = Policy.on(payload.threads, options["spill_after"], options["chunk"])
         self.execution: Execution | None = None
         self.journal = Journal()
+        self.probe: Any = None
         cache = options["cache"]
         self.cache = NodeCache(lambda: None if cache is None else CacheSettings(*cache), run=payload.run)
         now = time.perf_counter()
@@ -193,6 +207,7 @@ class Running:
 
     def execute(self, results: tuple[Result, ...]) -> Result | None:
         """Execute it to its end, or to where it cannot go on."""
+        self.probe = probe_of(self.payload.run, self.payload.options)
         frames: tuple[Frame, ...] = shipping.loads(self.payload.data)
         bottom = frames[0]
         arrived: dict[str, Any] = dict(zip(self.payload.names, (one.values for one in results), strict=True))
@@ -200,24 +215,29 @@ class Running:
         link(frames)
         arrive(frames, {**arrived, **failures})
         if self.payload.place is not None:
-            return Result(computed(frames, self.payload.place))
+            return Result(computed(frames, self.payload.place, self.probe))
         if not self.payload.may_spill:
             execution = Execution(frames[-1])
-            execution.cache = self.cache
+            execution.cache, execution.mocks, execution.surroundings = self.cache, self.probe, self._surroundings()
             return self._result(bottom, execution.run())
         self.references.arrived(arrived)
         eager = self.policy.eager
         self.execution = Execution(frames[-1], self._spill_entered if eager else self._spill_between, eager=eager)
-        self.execution.journal = self.journal
-        self.execution.cache = self.cache
+        self.execution.journal, self.journal.probe = self.journal, self.probe
+        self.execution.cache, self.execution.mocks = self.cache, self.probe
         self.execution.lease, self.execution.hand_over = self.payload.lease, self._hand_over
         self.execution.fell = self._fell
+        self.execution.surroundings = self._surroundings()
         with nullcontext() if eager else watchdog.watching(self):
             value = self.execution.run()
         if value is STUCK:
             self._tail()
             return None
         return self._result(bottom, value)
+
+    def _surroundings(self) -> Surroundings:
+        options = self.payload.options
+        return Surroundings(False, datetime.fromtimestamp(options["started"], UTC), options["checkpoints"])
 
     def _result(self, bottom: Frame, value: Any) -> Result:
         result = Result(unit_result(bottom, value))

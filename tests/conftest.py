@@ -7,9 +7,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 
 import psutil
 import pytest
+
+_PLUGIN = "daskflow_plugins.pytest_plugin"
+# Where the project is installed, pytest has found the plug-in itself.
+pytest_plugins = ["pytester", *([] if any(one.value == _PLUGIN for one in entry_points(group="pytest11")) else [_PLUGIN])]
 
 #: Threads that libraries keep for the whole process.
 _KEPT = ("Profile", "IO loop", "AsyncProcess", "Dask-Callback", "TCP-Executor", "Dask-Offload", "asyncio_", "QueueFeederThread")

@@ -16,11 +16,6 @@ import daskflow as fl
 from daskflow import coroutines
 from daskflow.errors import InputError, NestingError, OutputError
 from daskflow.task import AsyncTask
-from tests.unit.wired import wired
-
-__all__ = ["wired"]
-
-pytestmark = pytest.mark.usefixtures("wired")
 
 loops: list[Any] = []
 

@@ -16,9 +16,6 @@ from daskflow.attempts import after, one_attempt, run_attempts
 from daskflow.errors import ProcessDied, RunCancelled
 from daskflow.taskcontext import Place
 from daskflow.taskoptions import TaskOptions
-from tests.unit.wired import wired
-
-__all__ = ["wired"]
 
 
 class Trouble(Exception):
@@ -231,7 +228,6 @@ def steady(name: str, times: int) -> int:
     return failures[name]
 
 
-@pytest.mark.usefixtures("wired")
 def test_retries_in_a_program() -> None:
     """Retries hold for tasks wherever they are called, for each item of a map by itself, and can be said of one call."""
     name = str(random.random())
@@ -248,7 +244,6 @@ def test_retries_in_a_program() -> None:
     assert "attempt: 4 of 4" in caught.value.__notes__
 
 
-@pytest.mark.usefixtures("wired")
 def test_retries_of_a_dynamic_are_its_bodys() -> None:
     """A dynamic's body is what is tried again; its nodes are made once."""
     calls: list[int] = []

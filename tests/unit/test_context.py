@@ -18,9 +18,6 @@ from daskflow.checkpoints import Checkpoint, FileCheckpoint, forget_run
 from daskflow.errors import OptionError, RunCancelled
 from daskflow.taskcontext import Place, TaskContext
 from daskflow.taskoptions import TaskOptions
-from tests.unit.wired import wired
-
-__all__ = ["wired"]
 
 seen: list[Any] = []
 
@@ -56,7 +53,6 @@ def flow(items: list[int]) -> list[int]:
     return fl.map_task(look)(a=items)  # type: ignore[no-any-return]
 
 
-@pytest.mark.usefixtures("wired")
 def test_a_task_learns_what_it_is() -> None:
     """It knows its run, its name, its address and its map's index, and has a logger of its name."""
     began = datetime.now(UTC)
@@ -72,7 +68,6 @@ def test_a_task_learns_what_it_is() -> None:
     assert not context.cancelled
 
 
-@pytest.mark.usefixtures("wired")
 def test_directories_end_with_the_attempt() -> None:
     """Each attempt has a working directory of its own, which is gone after it, whether it failed or not."""
     removed = []
@@ -93,7 +88,6 @@ def test_directories_end_with_the_attempt() -> None:
     assert seen[0][0] is not seen[1][0]
 
 
-@pytest.mark.usefixtures("wired")
 def test_a_context_is_not_that_of_another_task() -> None:
     """A task that asks after another one in the same thread gets its own."""
     fl.map_task(look)(a=[1, 2])
@@ -233,7 +227,6 @@ def test_a_runs_checkpoints_go_together(root: str) -> None:
     assert [Checkpoint(store).read() for store in stores] == [None, None, b"x"]
 
 
-@pytest.mark.usefixtures("wired")
 def test_an_attempt_goes_on_where_the_last_one_was() -> None:
     """What an attempt kept is there for the next one, in process too, and for no later call."""
 

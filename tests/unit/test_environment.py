@@ -16,9 +16,6 @@ from daskflow.environ import applied, without_attempts
 from daskflow.errors import OptionError, RunCancelled
 from daskflow.taskcontext import Place
 from daskflow.taskoptions import TaskOptions
-from tests.unit.wired import wired
-
-__all__ = ["wired"]
 
 A, B = "DASKFLOW_TEST_A", "DASKFLOW_TEST_B"
 
@@ -195,7 +192,6 @@ def read(name: str) -> str | None:
     return os.environ.get(name)
 
 
-@pytest.mark.usefixtures("wired")
 def test_tasks_have_their_environment() -> None:
     """A task sees its variables while it runs; a call, or a map's items, may have others."""
 

@@ -24,9 +24,6 @@ from daskflow.attempts import one_attempt, run_attempts
 from daskflow.errors import InputError, NestingError, OutputError, ProcessDied, RunCancelled
 from daskflow.taskcontext import Place
 from daskflow.taskoptions import TaskOptions
-from tests.unit.wired import wired
-
-__all__ = ["wired"]
 
 
 class Trouble(Exception):
@@ -173,7 +170,6 @@ def waits(seconds: float) -> float:
 released = threading.Event()
 
 
-@pytest.mark.usefixtures("wired")
 def test_timeouts_in_a_program() -> None:
     """A timeout holds for a task wherever it is called, and can be said, or taken back, for one call."""
     released.clear()
@@ -384,7 +380,6 @@ def test_a_process_of_a_dask_workers() -> None:
     assert worker != os.getpid()
 
 
-@pytest.mark.usefixtures("wired")
 def test_killable_tasks_in_a_program() -> None:
     """A task that is killable runs in a process of its own wherever it is called."""
     (a, one), (b, other) = fl.map_task(pairs)(a=[1, 2])
