@@ -16,6 +16,8 @@ from daskflow.caching import Cache as Cache
 from daskflow.caching import CachePolicy as CachePolicy
 from daskflow.caching import HashMethod as HashMethod
 from daskflow.caching import VersionParameters as VersionParameters
+from daskflow.concurrency import ConcurrencyLimitBehavior as ConcurrencyLimitBehavior
+from daskflow.concurrency import ConcurrencyPolicy as ConcurrencyPolicy
 from daskflow.conditional import conditional as conditional
 from daskflow.dynamic import dynamic as dynamic
 from daskflow.errors import FlyteRecoverableException as FlyteRecoverableException
@@ -23,8 +25,12 @@ from daskflow.errors import FlyteTimeout as FlyteTimeout
 from daskflow.errors import NonRecoverableError as NonRecoverableError
 from daskflow.errors import RecoverableException as RecoverableException
 from daskflow.errors import TaskTimeout as TaskTimeout
-from daskflow.execute import run_in_process as _run_in_process  # noqa: F401  (gives entities their in-process engine)
+from daskflow.gates import answers as answers
+from daskflow.gates import approve as approve
+from daskflow.gates import sleep as sleep
+from daskflow.gates import wait_for_input as wait_for_input
 from daskflow.imperative import ImperativeWorkflow as ImperativeWorkflow
+from daskflow.inprocess import run_in_process as _run_in_process  # noqa: F401  (gives entities their in-process engine)
 from daskflow.launchplan import LaunchPlan as LaunchPlan
 from daskflow.lowering import to_delayed as _to_delayed  # noqa: F401  (gives entities their lowering)
 from daskflow.map_task import map_task as map_task

@@ -13,6 +13,7 @@ from daskflow.leases import Lease
 from daskflow.lookahead import ahead
 from daskflow.nodecache import NodeCache
 from daskflow.stacks import node_address
+from daskflow.terms import Terms
 
 if TYPE_CHECKING:
     from daskflow.journal import Journal
@@ -32,8 +33,8 @@ class CachingSteps:
     lock: threading.Lock | None
     journal: Journal | None
     cache: NodeCache | None
-    lease: str
-    hand_over: Callable[[Any, Frame, int, str], None] | None
+    terms: Terms
+    hand_over: Callable[[Any, Frame, int, Terms], None] | None
     only_cached: bool
     mocks: Any
     _held: dict[str, Lease]
@@ -60,8 +61,8 @@ class CachingSteps:
         skip = frame.scope.overwrite or (entity.kind == LAUNCH_PLAN and entity.overwrite_cache)
         status, value = self._wait(cache.look, {"key": key, "skip": skip})
         if status is not CacheStatus.HIT and options.serialize:
-            if self.hand_over is not None and key != self.lease:
-                self.hand_over(self, frame, slot, key)
+            if self.hand_over is not None and key != self.terms.lease:
+                self.hand_over(self, frame, slot, Terms(lease=key))
                 return DONE
             status, value = self._wait_for(key, status, cache)
         self._tell(frame, slot, status)

@@ -143,7 +143,7 @@ class _BadInput(Exception):
 
 def _result_here(entity: Entity[..., Any], inputs: dict[str, Any], chosen: dict[str, Any]) -> Any:
     from daskflow import config
-    from daskflow.execute import run_in_process
+    from daskflow.inprocess import run_in_process
     from daskflow.options import check_limit
 
     try:

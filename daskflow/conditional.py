@@ -47,6 +47,7 @@ class Conditional(Entity[..., Any]):
 
     kind = BRANCH
     kind_name = "conditional"
+    may_cache = False
 
     def __init__(self, name: str, owner: str, branches: list[Branch], parameters: dict[str, Parameter], annotation: Any) -> None:
         self.name = f"{owner}.{name}"

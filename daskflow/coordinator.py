@@ -17,7 +17,7 @@ from daskflow.dask_tasks import DaskTasks
 from daskflow.ledger import Ledger
 from daskflow.pace import Pace
 from daskflow.payload import Payload
-from daskflow.records import Adopt, Crash, Create, Ended, Free, Lift, Status, Stop, Value
+from daskflow.records import Adopt, Crash, Create, Ended, Free, Lift, Status, Stop, Value, Wake
 from daskflow.register import Entry, Register
 from daskflow.versions import versions
 from daskflow.wire import read_pool, read_spec
@@ -55,6 +55,14 @@ class Coordinator:
             "daskflow_code": self.code,
             "daskflow_children": self.children,
             "daskflow_state": self.state,
+            "daskflow_gates": self.gates,
+            "daskflow_answer": self.answer,
+        }
+        self._carriers: dict[type, Callable[[Any], object]] = {
+            Adopt: self._adopt,
+            Stop: lambda one: self.announcer.stop(one.key),
+            Wake: lambda one: asyncio.get_running_loop().call_later(one.seconds, self._wake, one.key),
+            Ended: lambda one: self._ended(one.run),
         }
         self._stream_handlers: dict[str, Callable[..., None]] = {
             "daskflow-hello": self._on_hello,
@@ -102,6 +110,7 @@ class Coordinator:
     ) -> None:
         """Begin a run."""
         self.ledger.submit(run, read_spec(spec), client, map(read_spec, inputs))
+        options["resources"] = list(self.scheduler.resources)
         self.register.add(run, Entry(digest, options, name), code)
         self.flush_soon()
 
@@ -133,6 +142,17 @@ class Coordinator:
         """Return what units told of the child runs of a run; None where the run is not known, or has called none."""
         story = self.register.story(run)
         return story.plain() if story is not None else None
+
+    async def gates(self, run: str | None = None) -> list[tuple[str, tuple[Any, ...]]]:
+        """Return the runs and gates that wait for an answer; of one run, or of all."""
+        runs = [one for one in self.ledger.runs.values() if run in (None, one.id)]
+        return [(one.id, tuple(unit.terms.gate)) for one in runs for unit in one.gates.values() if unit.terms.gate is not None]
+
+    async def answer(self, run: str, address: str, answer: bytes) -> bool:
+        """Answer what is waited for at a gate; tell whether it is."""
+        accepted = self.ledger.answer(run, address, answer)
+        self.flush_soon()
+        return accepted
 
     async def state(self) -> dict[str, Any]:
         """Return how much there is of everything."""
@@ -340,25 +360,22 @@ class Coordinator:
 
     def _carry_out(self, instructions: list[Any]) -> None:
         created: list[str] = []
-        lifted: list[str] = []
         freed: dict[str, list[str]] = defaultdict(list)
         for one in instructions:
             if isinstance(one, Create):
                 created.append(self._create(one))
-            elif isinstance(one, Adopt):
-                self._adopt(one)
-            elif isinstance(one, Lift):
-                lifted.append(one.key)
             elif isinstance(one, Free):
                 freed[one.run].append(one.key)
-            elif isinstance(one, Stop):
-                self.announcer.stop(one.key)
-            elif isinstance(one, Ended):
-                self._ended(one.run)
+            elif not isinstance(one, Lift):
+                self._carriers[type(one)](one)
         self.tasks.start(created)
-        self.tasks.lift(lifted)
+        self.tasks.lift([one.key for one in instructions if isinstance(one, Lift)])
         for run, keys in freed.items():
             self.tasks.free(keys, run)
+
+    def _wake(self, key: str) -> None:
+        self.ledger.woken(key)
+        self.flush_soon()
 
     def _ended(self, run: str) -> None:
         if entry := self.register.runs.get(run):
@@ -370,7 +387,7 @@ class Coordinator:
         names = tuple(name for name, _ in one.deps)
         options, threads = self.register.runs[one.run].options, self.tasks.total_threads
         failures = {name: _plain(failure) for name, failure in one.failures}
-        payload = Payload(one.key, one.run, one.payload, names, options, threads, lease=one.lease, failures=failures)
+        payload = Payload(one.key, one.run, one.payload, names, options, threads, terms=one.terms, failures=failures, answer=one.answer)
         return self.tasks.create(payload, [key for _, key in one.deps], one.depth)
 
     def _adopt(self, one: Adopt) -> None:

@@ -58,6 +58,8 @@ class DaskTasks:
             task.add_dependency(source)
         self._count += 1
         task.priority = (0, -depth, self._count)
+        if payload.terms.resources:
+            task.resource_restrictions = dict(payload.terms.resources)
         self.scheduler.client_desires_keys([payload.key], client_name(payload.run))
         spans: Any = self.scheduler.extensions.get("spans")
         if spans is not None:

@@ -13,11 +13,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from daskflow import failed
+from daskflow import failed, shipping
 from daskflow.children import Family
-from daskflow.errors import ClusterError, RunCancelled, SchedulerLost, VersionMismatch
+from daskflow.errors import ClusterError, InputError, RunCancelled, SchedulerLost, VersionMismatch
+from daskflow.gates import checked_answer
 from daskflow.records import Status
 from daskflow.result import Result
+from daskflow.terms import Gate
 from daskflow.versions import mismatch, versions
 
 if TYPE_CHECKING:
@@ -132,6 +134,39 @@ async def cancel(client: Client, run: str) -> None:
         await scheduler.daskflow_cancel(run=run)
 
 
+async def gates(client: Client, run: str | None = None) -> list[tuple[str, Gate]]:
+    """Return the runs, and the gates at which they wait; of one run, or of all."""
+    async with _connection(client) as scheduler:
+        found = await scheduler.daskflow_gates(run=run)
+    return [(id, Gate(*gate)) for id, gate in found]
+
+
+async def answer(client: Client, run: str, name: str, value: Any) -> None:
+    """Answer what a run waits for at a gate.
+
+    Raises
+    ------
+    InputError
+        When it waits at no such gate, or at several of the name; or when the answer does not fit.
+    """
+    gate = _gate(run, name, [gate for _, gate in await gates(client, run)])
+    data = shipping.dumps(checked_answer(gate, value))
+    async with _connection(client) as scheduler:
+        accepted = await scheduler.daskflow_answer(run=run, address=gate.address, answer=data)
+    if not accepted:
+        raise InputError(f"run {run} waits at the gate {gate.address!r} no more")
+
+
+def _gate(run: str, name: str, waiting: list[Gate]) -> Gate:
+    found = [gate for gate in waiting if gate.address == name] or [gate for gate in waiting if gate.name == name]
+    addresses = ", ".join(gate.address for gate in found or waiting)
+    if not found:
+        raise InputError(f"run {run} waits at no gate {name!r}" + (f"; it waits at {addresses}" if addresses else ""))
+    if len(found) > 1:
+        raise InputError(f"run {run} waits at several gates named {name!r}; answer by address: {addresses}")
+    return found[0]
+
+
 async def children(client: Client, run: str) -> Family:
     """Return what is known of the child runs of a run."""
     async with _connection(client) as scheduler:
@@ -154,6 +189,6 @@ def error_of(run: str, ended: Mapping[str, Any]) -> BaseException | None:
         return None
     if status is None:
         return SchedulerLost(f"the scheduler does not know run {run}; it was restarted, or the run was forgotten")
-    if status == Status.ABORTED:
+    if status == Status.ABORTED and not ended.get("failure"):
         return RunCancelled(f"run {run} was cancelled")
     return failed.error_of(run, ended["failure"])

@@ -16,7 +16,7 @@ P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 
 #: What an executor does with a node, by kind of entity.
-TASK, WORKFLOW, DYNAMIC, MAP, LAUNCH_PLAN, BRANCH = range(6)
+TASK, WORKFLOW, DYNAMIC, MAP, LAUNCH_PLAN, BRANCH, GATE = range(7)
 
 
 class Entity(Generic[P, R_co]):
@@ -50,6 +50,8 @@ class Entity(Generic[P, R_co]):
     handler: Any = None
     #: How attempts of it run, if it is a task or dynamic; of a map those of its items.
     options: TaskOptions | None = None
+    #: Whether its results can be cached at all.
+    may_cache: bool = True
     #: What is to be done before the first call, if anything.
     before_first_call: Callable[[], None] | None = None
 

@@ -28,6 +28,10 @@
     └── RunError (RuntimeError)         a run did not succeed
         ├── RunFailed                   stands in for an exception that could not travel
         ├── BranchFailed (ValueError)   the branch of a conditional that was taken says so
+        ├── GateTimeout (TimeoutError)  nobody answered in time
+        ├── Disapproved                 somebody said no
+        ├── PlanBusy                    a launch plan has as many runs as it may have
+        │   └── RunSkipped              and one more is to be left out then
         ├── WorkerCrashed               workers died under a node, again and again
         └── RunCancelled                somebody cancelled the run
 
@@ -80,7 +84,7 @@ class AttemptError(DaskflowError, RuntimeError):
     """An attempt of a task did not come to an end of its own."""
 
 
-class TaskTimeout(AttemptError, TimeoutError):
+class TaskTimeout(TimeoutError, AttemptError):
     """An attempt of a task lasted longer than its timeout."""
 
 
@@ -147,6 +151,22 @@ class RunFailed(RunError):
 
 class BranchFailed(RunError, ValueError):
     """The branch of a conditional that was taken is one that fails."""
+
+
+class GateTimeout(TimeoutError, RunError):
+    """Nobody answered in time what a run waited for."""
+
+
+class Disapproved(RunError):
+    """Somebody said no where a run waited for approval. Flyte's ``FlyteDisapprovalException``."""
+
+
+class PlanBusy(RunError):
+    """A launch plan has as many runs as its concurrency policy allows."""
+
+
+class RunSkipped(PlanBusy):
+    """A launch plan has as many runs as its concurrency policy allows, and the policy leaves out one more."""
 
 
 class WorkerCrashed(RunError):

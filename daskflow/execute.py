@@ -10,25 +10,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from daskflow import config, context
-from daskflow.caching import CacheOptions, CacheSettings
+from daskflow import context, planslots
+from daskflow.caching import CacheOptions
 from daskflow.cachingsteps import DONE, CachingSteps, NotCached
 from daskflow.catching import catch, passed_over, raise_failures, tolerate, too_few
-from daskflow.entity import BRANCH, DYNAMIC, LAUNCH_PLAN, MAP, TASK, Entity
-from daskflow.errors import RunFailed
+from daskflow.entity import BRANCH, DYNAMIC, GATE, LAUNCH_PLAN, MAP, TASK, Entity
 from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame
-from daskflow.graph import Node, resolve
+from daskflow.graph import resolve
+from daskflow.launchplan import enter_static
 from daskflow.leases import Lease
 from daskflow.nodecache import NodeCache
 from daskflow.outcome import annotate
-from daskflow.scope import Scope
-from daskflow.stacks import node_address, root_frame, stack
+from daskflow.stacks import node_address, stack
 from daskflow.taskcontext import Place, Surroundings, leave
 from daskflow.taskoptions import PLAIN, TaskOptions
+from daskflow.terms import NOTHING, Terms
+from daskflow.termsteps import ComeBack, TermSteps
 
 if TYPE_CHECKING:
     from daskflow.journal import Journal
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 STUCK = object()
 
 
-class Execution(CachingSteps):
+class Execution(CachingSteps, TermSteps):
     """Executes frames until the lowest one is done.
 
     Parameters
@@ -61,10 +61,14 @@ class Execution(CachingSteps):
         Told of each child run that ends, and of what the cache did.
     cache : NodeCache or None
         Where results of cached nodes are looked up and stored.
-    lease : str
-        The key of a node that only this execution may compute at the moment.
+    terms : Terms
+        On which the node was let in that the lowest frame holds.
+    declared : collection of str
+        The resources that workers of the cluster have.
+    answer : bytes or None
+        What the gate was answered that it waited at.
     hand_over
-        Called with a node that only one may compute at a time, and the key, unless :attr:`lease` is that. Without it the thread waits.
+        Called with a node that is to start on other terms, and these. Without it the thread waits.
     only_cached : bool
         Whether :class:`NotCached` is raised where a user's function would have to be called.
     fell
@@ -84,8 +88,10 @@ class Execution(CachingSteps):
         self.check: Callable[[Execution], bool] | None = None
         self.journal: Journal | None = None
         self.cache: NodeCache | None = None
-        self.lease = ""
-        self.hand_over: Callable[[Execution, Frame, int, str], None] | None = None
+        self.terms = NOTHING
+        self.answer: bytes | None = None
+        self.declared: Collection[str] = ()
+        self.hand_over: Callable[[Execution, Frame, int, Terms], None] | None = None
         self.only_cached = False
         self.fell: Callable[[list[tuple[str, ...]], BaseException], None] | None = None
         self.mocks: Any = None
@@ -115,6 +121,8 @@ class Execution(CachingSteps):
             state.executing, state.place = outer
             for lease in self._held.values():
                 lease.release()
+            if self.hand_over is None:
+                planslots.end_all(self)
 
     def _to_the_end(self) -> Any:
         """Go on, in spite of failures, as long as some frame takes them."""
@@ -180,6 +188,8 @@ class Execution(CachingSteps):
                 continue
             if result is STUCK:
                 return STUCK
+            if frame.entity is not None and frame.entity.kind == LAUNCH_PLAN and self.hand_over is None:
+                planslots.end(frame.entity.name, self)
             if type(frame) is GraphFrame and (self.journal is not None or frame.key is not None):
                 self._ended(frame, result)
             if self.mocks is not None:
@@ -275,29 +285,37 @@ class Execution(CachingSteps):
         return frame.values
 
     def _task(self, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any], key: str | None, options: Any) -> None:
-        value = self._body(entity, entity.body, inputs, options)
+        if options.plain:
+            value = self._plain(entity.body, inputs)
+        else:
+            value = self._surrounded(frame, slot, entity, entity.body, inputs, options)
+            if value is STUCK:
+                return
         value = frame.values[slot] = entity.interface.outputs.check(value, entity.name)
         if key is not None:
             self._store(frame, slot, entity, key, value)
         frame.done += 1
         self._pause()
 
-    def _body(self, entity: Any, body: Callable[..., Any], inputs: dict[str, Any], options: Any) -> Any:
-        """Call a user's function, with what its options say around it."""
-        state = context.state
-        if not options.plain:
-            return self._user(self._attempts, {"body": body, "inputs": inputs, "place": self.place(entity, options)})
+    def _plain(self, body: Callable[..., Any], inputs: dict[str, Any]) -> Any:
+        """Call a user's function."""
         try:
             return self._user(body, inputs)
         finally:
             # What was asked of the context was of this node.
-            if state.task is not None:
+            if context.state.task is not None:
                 leave()
 
-    def _attempts(self, body: Callable[..., Any], inputs: dict[str, Any], place: Place) -> Any:
-        from daskflow.attempts import run_attempts
-
-        return run_attempts(body, inputs, place)
+    def _surrounded(self, frame: Frame, slot: int, entity: Any, body: Callable[..., Any], inputs: dict[str, Any], options: Any) -> Any:
+        """Call a user's function with what its options say around it; :data:`STUCK` where another unit does, or this one later."""
+        if self._is_elsewhere(frame, slot, entity, options):
+            return STUCK
+        call = {"body": body, "inputs": inputs, "place": self.place(entity, options), "first": self._mine(frame).attempt}
+        try:
+            return self._user(self._attempts, call)
+        except ComeBack as later:
+            self._again(frame, slot, later)
+            return STUCK
 
     def place(self, entity: Any = None, options: TaskOptions | None = None) -> Place:
         """Return where the node is that is executing, as the context of its task tells it."""
@@ -340,6 +358,9 @@ class Execution(CachingSteps):
     ) -> None:
         """Put the frame of a call on the stack."""
         self._pause()
+        if entity.kind == GATE:
+            self._gate(parent, slot, entity, inputs)
+            return
         if entity.kind == MAP:
             length, lists, shared = entity.split(inputs)
             items = self.frame = MapFrame(entity, parent, slot, length, lists, shared)
@@ -348,10 +369,18 @@ class Execution(CachingSteps):
                 raise too_few(items)
             return
         if entity.kind == DYNAMIC:
-            graph, arguments = self._body(entity, entity.build, {"inputs": inputs}, options), list[Any]()
+            arguments, given = list[Any](), {"inputs": inputs}
+            plain = options.plain
+            graph = self._plain(entity.build, given) if plain else self._surrounded(parent, slot, entity, entity.build, given, options)
+            if graph is STUCK:
+                return
         elif entity.kind == BRANCH:
             graph, arguments = entity.choose(inputs)
         else:
+            if entity.kind == LAUNCH_PLAN and entity.concurrency is not None:
+                if self._is_elsewhere(parent, slot, entity, None):
+                    return
+                self.begin_plan(entity)
             graph, arguments = enter_static(entity, inputs)
         entered = self.frame = GraphFrame(graph, [*arguments, *([MISSING] * len(graph.nodes))], entity, parent, slot)
         entered.key = key
@@ -363,42 +392,3 @@ def has_more(execution: Execution) -> bool:
 
 
 _ENTERED = object()
-
-
-def enter_static(entity: Any, inputs: dict[str, Any]) -> tuple[Any, list[Any]]:
-    """Return the graph of a workflow or launch plan, and the values of its input slots."""
-    if entity.kind == LAUNCH_PLAN:
-        inputs = {**inputs, **entity.fixed_inputs} if entity.fixed_inputs else inputs
-        entity = entity.workflow
-    return entity.graph, [inputs[name] for name in entity.interface.parameters]
-
-
-def top_level(entity: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return what a run of an entity executes: of a launch plan its workflow, since the run itself is what the plan launches."""
-    if entity.kind == LAUNCH_PLAN:
-        return entity.workflow, {**inputs, **entity.fixed_inputs}
-    return entity, inputs
-
-
-def run_in_process(
-    entity: Entity[..., Any], bound: dict[str, Any], cache: Callable[[], CacheSettings | None] = config.cache_settings
-) -> Any:
-    """Run an entity here and now: the same engine, with no cluster behind it."""
-    inputs = entity.interface.check_inputs(bound)
-    entity.prepare()
-    mocks = context.mocks and context.mocks(entity)
-    entity, inputs = top_level(entity, inputs)
-    scope = Scope.of_run("local", None)
-    execution = Execution(root_frame(entity, inputs, scope))
-    execution.surroundings = Surroundings(started=datetime.now(UTC))
-    execution.mocks = mocks
-    execution.cache = NodeCache(cache)
-    try:
-        return execution.run()
-    except (SystemExit, GeneratorExit) as error:
-        raise RunFailed(f"{entity.name} raised {type(error).__name__}: {error}") from error
-
-
-context.run_in_process = run_in_process
-
-__all__ = ["STUCK", "Execution", "Node", "enter_static", "node_address", "run_in_process"]

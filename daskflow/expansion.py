@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from daskflow.entity import DYNAMIC, MAP, TASK, Entity
-from daskflow.execute import enter_static, top_level
 from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame
 from daskflow.graph import Graph, Node, resolve
+from daskflow.launchplan import enter_static, top_level
 from daskflow.probe import path_of
 from daskflow.scope import Scope
 from daskflow.stacks import node_address, root_frame

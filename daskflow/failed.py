@@ -6,10 +6,10 @@ nodes are to be executed all the same, a body that catches exceptions), a :class
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from daskflow.errors import RunFailed, WorkerCrashed
+from daskflow.errors import GateTimeout, PlanBusy, RunCancelled, RunFailed, RunSkipped, WorkerCrashed
 from daskflow.outcome import Failure
 
 
@@ -90,4 +90,17 @@ def error_of(run: str, failure: Mapping[str, Any]) -> BaseException:
         return WorkerCrashed(f"run {run} failed: {failure['crash']}; look at the workers' logs, for memory above all")
     if "erred" in failure:
         return RunFailed(f"run {run} failed: Dask could not run unit {failure['key']}: {failure['erred']}")
-    return RunFailed(f"run {run} failed: {failure['fault']}")
+    return _REASONS[next(reason for reason in _REASONS if reason in failure)](run, failure)
+
+
+_REASONS: dict[str, Callable[[str, Mapping[str, Any]], BaseException]] = {
+    "gate": lambda run, one: GateTimeout(f"nobody answered the gate {one['gate']} of run {run} within {one['timeout']:g} s"),
+    "replaced": lambda run, one: RunCancelled(f"a newer run of launch plan {one['replaced']} took the place of this one, in run {run}"),
+    "busy": lambda _, one: _busy(one),
+    "fault": lambda run, one: RunFailed(f"run {run} failed: {one['fault']}"),
+}
+
+
+def _busy(failure: Mapping[str, Any]) -> BaseException:
+    text = f"launch plan {failure['busy']} has {failure['limit']} runs, and may have no more at the same moment"
+    return RunSkipped(text) if failure["skipped"] else PlanBusy(text)

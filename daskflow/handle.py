@@ -13,6 +13,7 @@ from daskflow.children import CacheReport, Children, Family
 from daskflow.errors import SchedulerLost
 from daskflow.records import Status
 from daskflow.result import decoded
+from daskflow.terms import Gate
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -122,6 +123,42 @@ class Run:
     def cancel(self) -> Any:
         """Cancel the run and all that it started; one that has ended stays as it is."""
         return self._blocking(self._cancel())
+
+    @property
+    def gates(self) -> Any:
+        """The gates at which it waits for somebody to answer: a list of :class:`~daskflow.terms.Gate`.
+
+        Raises
+        ------
+        ClusterError
+            When the cluster is lost.
+        """
+        return self._blocking(self._gates())
+
+    def answer(self, gate: str, value: Any) -> Any:
+        """Answer a gate.
+
+        Parameters
+        ----------
+        gate : str
+            Its name, or its address where several of the name wait.
+        value
+            The answer; ``True`` or ``False`` where something is to be approved.
+
+        Raises
+        ------
+        InputError
+            When the run waits at no such gate, or the answer is not of the type that is asked for.
+        """
+        return self._blocking(driver.answer(self._client, self.id, gate, value))
+
+    def approve(self, gate: str) -> Any:
+        """Approve what is asked at a gate."""
+        return self.answer(gate, True)
+
+    def reject(self, gate: str) -> Any:
+        """Say no to what is asked at a gate: its node fails."""
+        return self.answer(gate, False)
 
     @property
     def children(self) -> Any:
@@ -256,6 +293,9 @@ class Run:
 
     async def _cache(self) -> CacheReport:
         return CacheReport((await self._known()).cached)
+
+    async def _gates(self) -> list[Gate]:
+        return [] if self._ended is not None else [gate for _, gate in await driver.gates(self._client, self.id)]
 
     async def _cancel(self) -> None:
         if self._ended is None:

@@ -263,3 +263,18 @@ def _shared(plan: LaunchPlan[Q, T]) -> LaunchPlan[Q, T]:
             f"{shorten(theirs.get(differs))}, not {shorten(mine.get(differs))}; give one of them another name"
         )
     return cast("LaunchPlan[Q, T]", known)
+
+
+def enter_static(entity: Any, inputs: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """Return the graph of a workflow or launch plan, and the values of its input slots."""
+    if entity.kind == LAUNCH_PLAN:
+        inputs = {**inputs, **entity.fixed_inputs} if entity.fixed_inputs else inputs
+        entity = entity.workflow
+    return entity.graph, [inputs[name] for name in entity.interface.parameters]
+
+
+def top_level(entity: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return what a run of an entity executes: of a launch plan its workflow, since the run itself is what the plan launches."""
+    if entity.kind == LAUNCH_PLAN:
+        return entity.workflow, {**inputs, **entity.fixed_inputs}
+    return entity, inputs

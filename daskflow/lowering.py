@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from daskflow import context, shipping
 from daskflow.entity import LAUNCH_PLAN, MAP, WORKFLOW, Entity
-from daskflow.execute import Execution, enter_static, top_level
+from daskflow.execute import Execution
 from daskflow.graph import Graph, Node, Ref, follow, like
+from daskflow.launchplan import enter_static, top_level
 from daskflow.scope import Scope
 from daskflow.stacks import root_frame
 from daskflow.types import SCALARS

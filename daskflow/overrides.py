@@ -45,7 +45,7 @@ def apply(node: Node, overrides: dict[str, Any]) -> None:
     """
     entity = node.entity
     owner = f"with_overrides of {entity.name if entity.name.startswith('map of ') else f'{entity.kind_name} {entity.name}'}"
-    keys = _KEYS if entity.options is None else (*_KEYS, *TaskOptions.OVERRIDES)
+    keys = (*(_KEYS if entity.may_cache else _KEYS[:2]), *(TaskOptions.OVERRIDES if entity.options is not None else ()))
     overrides = infrastructure.accept(owner, overrides, infrastructure.OVERRIDE_OPTIONS)
     _refuse_of_tasks(overrides, keys, owner)
     refuse_unknown(overrides, keys, owner)

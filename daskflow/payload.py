@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from daskflow.terms import NOTHING, Terms
+
 
 class Payload:
     """A unit's work, as it travels. The scheduler keeps it and never looks inside.
@@ -25,13 +27,15 @@ class Payload:
     may_spill : bool
         Whether the unit may hand over work. One that is computed again, because its result was lost, may not: the units
         that it might name are gone.
-    lease : str
-        The cache's key that only this unit may compute; empty for none.
+    terms : Terms
+        On which the unit was let in.
+    answer : bytes or None
+        What the gate was answered that it waited at.
     failures : dict
         By the names of results that are not there, why.
     """
 
-    __slots__ = ("data", "failures", "key", "lease", "may_spill", "names", "options", "place", "run", "threads")
+    __slots__ = ("answer", "data", "failures", "key", "may_spill", "names", "options", "place", "run", "terms", "threads")
 
     def __init__(
         self,
@@ -43,8 +47,9 @@ class Payload:
         threads: int = 1,
         may_spill: bool = True,
         place: tuple[Any, ...] | None = None,
-        lease: str = "",
+        terms: Terms = NOTHING,
         failures: dict[str, Any] | None = None,
+        answer: bytes | None = None,
     ) -> None:
         self.key = key
         self.run = run
@@ -54,11 +59,12 @@ class Payload:
         self.threads = threads
         self.may_spill = may_spill
         self.place = place
-        self.lease = lease
+        self.terms = terms
+        self.answer = answer
         self.failures = failures or {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        rest = (self.threads, self.may_spill, self.place, self.lease, self.failures)
+        rest = (self.threads, self.may_spill, self.place, self.terms, self.failures, self.answer)
         return Payload, (self.key, self.run, self.data, self.names, self.options, *rest)
 
     # Dask logs and shows a task's arguments: a user's values and secrets are none of its business.

@@ -6,6 +6,7 @@ from enum import Enum, StrEnum
 from typing import Any, NamedTuple
 
 from daskflow.admission import Pool
+from daskflow.terms import NOTHING, Terms
 
 
 class State(Enum):
@@ -28,6 +29,7 @@ class Status(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     ABORTED = "ABORTED"
+    SKIPPED = "SKIPPED"
 
     @property
     def ended(self) -> bool:
@@ -50,8 +52,8 @@ class Spec(NamedTuple):
         The innermost limit on it.
     depth : int
         Deeper units go first.
-    lease : str
-        What no other unit may have at the same moment, until the result is there; empty for nothing.
+    terms : Terms
+        What it needs before it may start, beside these.
     domain : tuple of str
         What fails with it, outermost first; empty where its failure is that of the run.
     """
@@ -61,7 +63,7 @@ class Spec(NamedTuple):
     deps: tuple[str, ...]
     pool: Pool | None
     depth: int
-    lease: str = ""
+    terms: Terms = NOTHING
     domain: tuple[str, ...] = ()
 
 
@@ -89,6 +91,8 @@ class Create(NamedTuple):
         Pairs of the name by which the unit knows a result, and the task that has it.
     failures
         Pairs of such a name, and why there is no result.
+    answer
+        What the gate was answered that the unit waited at; opaque.
     """
 
     key: str
@@ -96,8 +100,9 @@ class Create(NamedTuple):
     payload: bytes
     deps: tuple[tuple[str, str], ...]
     depth: int
-    lease: str = ""
+    terms: Terms = NOTHING
     failures: tuple[tuple[str, Any], ...] = ()
+    answer: bytes | None = None
 
 
 class Adopt(NamedTuple):
@@ -129,13 +134,20 @@ class Stop(NamedTuple):
     key: str
 
 
+class Wake(NamedTuple):
+    """Say when so many seconds have passed."""
+
+    key: str
+    seconds: float
+
+
 class Ended(NamedTuple):
     """The run has ended; its tasks, but for one with the result, are free."""
 
     run: str
 
 
-Instruction = Create | Adopt | Lift | Free | Stop | Ended
+Instruction = Create | Adopt | Lift | Free | Stop | Wake | Ended
 
 
 class Crash(NamedTuple):
@@ -154,6 +166,7 @@ class Unit:
 
     __slots__ = (
         "ahead",
+        "answer",
         "created",
         "deaths",
         "deps",
@@ -163,9 +176,9 @@ class Unit:
         "finished",
         "holds",
         "key",
-        "lease",
         "leases",
         "missing",
+        "opened",
         "payload",
         "pins",
         "pool",
@@ -173,6 +186,7 @@ class Unit:
         "run",
         "state",
         "target",
+        "terms",
         "waiters",
     )  # fmt: skip
 
@@ -182,7 +196,10 @@ class Unit:
         self.payload = spec.payload
         self.pool = spec.pool
         self.depth = spec.depth
-        self.lease = spec.lease
+        self.terms = spec.terms
+        #: Whether what its terms have it wait for has happened, and what it was answered.
+        self.opened = False
+        self.answer: bytes | None = None
         self.domain = spec.domain
         #: Why it has no result, and will have none; opaque.
         self.failure: Any = None
@@ -235,9 +252,11 @@ class Run:
         By what fails together, the units in it.
     fallen : dict
         By what has failed, why.
+    gates : dict
+        By its address, the unit that waits at a gate.
     """
 
-    __slots__ = ("domains", "failure", "fallen", "id", "owner", "result", "root", "status", "units")
+    __slots__ = ("domains", "failure", "fallen", "gates", "id", "owner", "result", "root", "status", "units")
 
     def __init__(self, id: str, owner: str) -> None:
         self.id = id
@@ -249,3 +268,4 @@ class Run:
         self.units: dict[str, Unit] = {}
         self.domains: dict[str, dict[Unit, None]] = {}
         self.fallen: dict[str, Any] = {}
+        self.gates: dict[str, Unit] = {}

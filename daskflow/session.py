@@ -14,15 +14,17 @@ from daskflow.caching import CacheSettings
 from daskflow.children import Family
 from daskflow.entity import LAUNCH_PLAN, Entity
 from daskflow.errors import ClusterError, DefinitionError, InputError, NestingError, OptionError
-from daskflow.execute import top_level
 from daskflow.folding import folded
 from daskflow.handle import Run
+from daskflow.launchplan import top_level
 from daskflow.nodecache import NodeCache, prepare
 from daskflow.options import check_limit
 from daskflow.records import Status
 from daskflow.scope import Scope
 from daskflow.spilling import root_unit
 from daskflow.stacks import root_frame
+from daskflow.terms import NOTHING, Terms
+from daskflow.termsteps import plan_limit
 from daskflow.unit import scale
 from daskflow.versions import versions
 from daskflow.wire import spec
@@ -119,6 +121,7 @@ def submit(
     settings = _cache_settings(entity, cache, overwrite_cache)
     name = name or entity.short_name
     probe = context.mocks and context.mocks(entity)
+    plan = plan_limit(entity) if entity.kind == LAUNCH_PLAN else None
     entity, checked = top_level(entity, checked)
     run_id = f"r{secrets.token_hex(5)}"
     scope = Scope.of_run(run_id, limit if limit >= 0 else None, config.get("max-parallelism"))
@@ -126,7 +129,7 @@ def submit(
     if over is not None:
         value, report = over
         return Run.folded(run_id, name, client or _known_client(), value, Family([report] if report else [], Status.SUCCEEDED))
-    message = _message(entity, checked, scope, settings)
+    message = _message(entity, checked, scope, settings, Terms(plan=plan) if plan is not None else NOTHING)
     if probe is not None:
         message["options"]["probe"] = probe.shipped()
     close = None
@@ -173,11 +176,11 @@ def _cache_settings(entity: Any, cache: bool | None, overwrite: bool) -> CacheSe
     return config.cache_settings(cache, overwrite or getattr(entity, "overwrite_cache", False))
 
 
-def _message(entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope, cache: CacheSettings | None) -> dict[str, Any]:
+def _message(entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope, cache: CacheSettings | None, terms: Terms) -> dict[str, Any]:
     shipment = shipping.Shipment.of(entity, prepare)
     options = {name.replace("-", "_"): value for name, value in zip(_UNIT_OPTIONS, config.values(*_UNIT_OPTIONS), strict=True)}
     root, large = references.inputs(root_unit(root_frame(entity, inputs, scope)), options["reference_bytes"], scale())
-    specs = [spec(unit, shipment.names) for unit in (root, *large)]
+    specs = [spec(unit, shipment.names) for unit in (root._replace(terms=terms), *large)]
     return {
         "run": scope.run_id,
         "spec": specs[0],

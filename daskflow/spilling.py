@@ -25,6 +25,7 @@ from daskflow.frames import MISSING, Away, External, Frame, GraphFrame, MapFrame
 from daskflow.graph import Node
 from daskflow.policy import Policy
 from daskflow.regions import Region, regions
+from daskflow.terms import NOTHING, Terms
 
 
 def mean_time(frame: Frame, now: float) -> float | None:
@@ -47,8 +48,8 @@ class Unit(NamedTuple):
         The innermost limit on it.
     depth : int
         Deeper units go first.
-    lease : str
-        What no other unit may have at the same moment, until the result is there; empty for nothing.
+    terms : Terms
+        What it needs before it may start, beside these.
     domain : tuple of str
         What fails with the unit, outermost first; empty where its failure is that of the whole run.
     """
@@ -58,7 +59,7 @@ class Unit(NamedTuple):
     deps: tuple[str, ...]
     pool: Pool | None
     depth: int
-    lease: str = ""
+    terms: Terms = NOTHING
     domain: tuple[str, ...] = ()
 
     def contained(self, frame: Frame) -> Unit:
@@ -192,16 +193,20 @@ def _take_from(owner: str, frame: Frame, pending: Sequence[Any], policy: Policy,
     return [_chains_unit(owner, frame, nodes, uses) for nodes in taken]
 
 
-def leased(owner: str, frame: Frame, slot: int, lease: str) -> Unit:
-    """Make a unit of the node, or item, that was started last, which is executed only while nobody else has the lease."""
+def on_terms(owner: str, frame: Frame, slot: int, terms: Terms) -> Unit:
+    """Make a unit of the node, or item, that was started last, which may start on terms."""
     if isinstance(frame, MapFrame):
-        return _items_unit(owner, frame, slot, slot + 1)._replace(lease=lease)
-    assert isinstance(frame, GraphFrame)
-    node = frame.todo[frame.cursor - 1]
-    key = unit_key(owner, node.entity.short_name, "l", frame.scope.digest, slot)
-    unit = Unit(key, (frame.part([node], (slot,)),), (), _pool(frame, [node]), frame.scope.depth + 1, lease)
-    _hand_over(frame, key, (slot,))
-    return unit.contained(frame)
+        unit = _items_unit(owner, frame, slot, slot + 1)
+    else:
+        assert isinstance(frame, GraphFrame)
+        node = frame.todo[frame.cursor - 1]
+        key = unit_key(owner, node.entity.short_name, "t", frame.scope.digest, slot)
+        unit = Unit(key, (frame.part([node], (slot,)),), (), _pool(frame, [node]), frame.scope.depth + 1)
+        _hand_over(frame, key, (slot,))
+        unit = unit.contained(frame)
+    # What only waits takes no slot; what is attempted again later does, then.
+    only_waits = terms.waits and not terms.attempt
+    return unit._replace(terms=terms, pool=None if only_waits else unit.pool)
 
 
 def _by_kind(chains: Sequence[list[Node]]) -> list[list[list[Node]]]:

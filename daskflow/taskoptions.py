@@ -121,7 +121,8 @@ class TaskOptions:
 
     def __post_init__(self) -> None:
         in_environment = bool(self.environment) or any(one.env_var is not None for one in self.secret_requests)
-        object.__setattr__(self, "plain", not self.retries.count and self.timeout is None and not in_environment)
+        needs = bool(self.dask_resources())
+        object.__setattr__(self, "plain", not self.retries.count and self.timeout is None and not in_environment and not needs)
 
     @classmethod
     def of(cls, given: Mapping[str, Any], owner: str) -> TaskOptions:

@@ -29,9 +29,10 @@ from daskflow.payload import Payload
 from daskflow.policy import Policy
 from daskflow.references import Kept, References, Scale, computed
 from daskflow.result import Result
-from daskflow.spilling import Unit, leased, tail, take
+from daskflow.spilling import Unit, on_terms, tail, take
 from daskflow.stacks import arrive, is_run, link, stack, unit_result
 from daskflow.taskcontext import Surroundings
+from daskflow.terms import Terms
 from daskflow.versions import mismatch
 from daskflow.watchdog import watchdog
 from daskflow.wire import pool_chain, spec
@@ -225,7 +226,8 @@ class Running:
         self.execution = Execution(frames[-1], self._spill_entered if eager else self._spill_between, eager=eager)
         self.execution.journal, self.journal.probe = self.journal, self.probe
         self.execution.cache, self.execution.mocks = self.cache, self.probe
-        self.execution.lease, self.execution.hand_over = self.payload.lease, self._hand_over
+        self.execution.terms, self.execution.hand_over = self.payload.terms, self._hand_over
+        self.execution.answer, self.execution.declared = self.payload.answer, self.payload.options["resources"]
         self.execution.fell = self._fell
         self.execution.surroundings = self._surroundings()
         with nullcontext() if eager else watchdog.watching(self):
@@ -311,9 +313,9 @@ class Running:
         if len(frames) > 1:
             self._send_spilled(frames, take(self.key, frames[-1:], self.policy, time.perf_counter(), keep=False))
 
-    def _hand_over(self, execution: Execution, frame: Frame, slot: int, lease: str) -> None:
-        """Hand over a node that only one unit may compute at a time: the others wait where that costs no thread."""
-        self._send_spilled(stack(execution.frame), [leased(self.key, frame, slot, lease)])
+    def _hand_over(self, execution: Execution, frame: Frame, slot: int, terms: Terms) -> None:
+        """Hand over a node that may start only on some terms: it waits for them where that costs no thread."""
+        self._send_spilled(stack(execution.frame), [on_terms(self.key, frame, slot, terms)])
 
     def _fell(self, domains: list[tuple[str, ...]], error: BaseException) -> None:
         """Have what other units execute of something that has failed ended."""

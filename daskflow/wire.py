@@ -9,11 +9,13 @@ from daskflow import shipping
 from daskflow.admission import Pool
 from daskflow.records import Spec
 from daskflow.spilling import Unit
+from daskflow.terms import read_terms
 
 
 def spec(unit: Unit, names: Mapping[int, tuple[str, int]] | None = None) -> tuple[Any, ...]:
     """Return a unit as it travels to the scheduler: plain data and opaque bytes."""
-    return (unit.key, shipping.dumps(unit.frames, names=names), unit.deps, pool_chain(unit.pool), unit.depth, unit.lease, unit.domain)
+    data = shipping.dumps(unit.frames, names=names)
+    return (unit.key, data, unit.deps, pool_chain(unit.pool), unit.depth, tuple(unit.terms), unit.domain)
 
 
 def pool_chain(pool: Any) -> list[tuple[str, int]]:
@@ -31,5 +33,5 @@ def read_pool(chain: list[Any]) -> Pool | None:
 
 def read_spec(record: Any) -> Spec:
     """Read a unit that came from a worker or driver."""
-    key, payload, deps, chain, depth, lease, domain = record
-    return Spec(key, payload, tuple(deps), read_pool(chain), depth, lease, tuple(domain))
+    key, payload, deps, chain, depth, terms, domain = record
+    return Spec(key, payload, tuple(deps), read_pool(chain), depth, read_terms(terms), tuple(domain))

@@ -20,7 +20,7 @@ Flow = Callable[..., Any]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _client() -> Iterator[Client]:
+def client() -> Iterator[Client]:
     settings = {"distributed.scheduler.validate": True, "distributed.worker.validate": True}
     with (
         dask.config.set(settings),
@@ -56,7 +56,7 @@ def flow(mode: str, request: pytest.FixtureRequest) -> Iterator[Flow]:
     if mode == "in process":
         yield lambda entity, **inputs: entity(**inputs)
         return
-    client: Client = request.getfixturevalue("_client")
+    client: Client = request.getfixturevalue("client")
     settings: dict[str, Any] = {"daskflow.cache.url": os.environ["DASK_DASKFLOW__CACHE__URL"]}
     if mode == "a task for each node":
         settings["daskflow.spill-after"] = 0

@@ -89,10 +89,10 @@ def test_what_changes_an_attempt_is_not_plain(options: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"requests": fl.Resources(gpu=1)}, {"secret_requests": [fl.Secret("g")]}, {"docs": "x"}, {"deprecated": "x"}]
+    "options", [{"secret_requests": [fl.Secret("g")]}, {"docs": "x"}, {"deprecated": "x"}]
 )
 def test_what_does_not_change_an_attempt_is_plain(options: Any) -> None:
-    """What only places a task, or describes it, leaves it on the fast path."""
+    """What only describes a task leaves it on the fast path."""
     assert fl.task(**options)(body).options.plain
 
 

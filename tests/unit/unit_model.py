@@ -33,7 +33,7 @@ from daskflow.records import Adopt, Create, Free, Lift, Spec, Status, Value
 from daskflow.references import Kept, References, Scale, computed
 from daskflow.references import inputs as inputs_of
 from daskflow.scope import Scope
-from daskflow.spilling import Unit, leased, root_unit, tail, take
+from daskflow.spilling import Unit, on_terms, root_unit, tail, take
 from daskflow.stacks import arrive, link, root_frame, stack, unit_result
 
 
@@ -459,7 +459,7 @@ class Model:
         self.execution.journal = self.journal = Journal()
         if self.store is not None:
             self.execution.cache = NodeCache(lambda: _SETTINGS, lambda _: self.store)  # type: ignore[arg-type,return-value]
-            self.execution.lease, self.execution.hand_over = self.creates[key].lease, self._hand_over
+            self.execution.terms, self.execution.hand_over = self.creates[key].terms, self._hand_over
         self.execution.fell = self._fell
         try:
             value = self.execution.run()
@@ -487,8 +487,8 @@ class Model:
         for domain in domains:
             self.ledger.fall(self.key, domain, {"failure": list(Failure.of(error))})
 
-    def _hand_over(self, execution: Execution, frame: Any, slot: int, lease: str) -> None:
-        specs, values = self._lowered([leased(self.key, frame, slot, lease)])
+    def _hand_over(self, execution: Execution, frame: Any, slot: int, terms: Any) -> None:
+        specs, values = self._lowered([on_terms(self.key, frame, slot, terms)])
         self._report(stack(execution.frame))
         self.ledger.spill(self.key, specs, [], values)
 
@@ -541,7 +541,7 @@ class Model:
 
     def _spec(self, unit: Unit) -> Spec:
         self.units.append(unit)
-        return Spec(unit.key, self._dump(unit.frames), unit.deps, unit.pool, unit.depth, unit.lease, unit.domain)
+        return Spec(unit.key, self._dump(unit.frames), unit.deps, unit.pool, unit.depth, unit.terms, unit.domain)
 
     def _dump(self, frames: tuple[Any, ...]) -> bytes:
         file = io.BytesIO()

@@ -1,0 +1,43 @@
+"""Running an entity here and now: the same engine, with no cluster behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from daskflow import config, context
+from daskflow.caching import CacheSettings
+from daskflow.entity import LAUNCH_PLAN, Entity
+from daskflow.errors import RunFailed
+from daskflow.execute import Execution
+from daskflow.launchplan import top_level
+from daskflow.nodecache import NodeCache
+from daskflow.scope import Scope
+from daskflow.stacks import root_frame
+from daskflow.taskcontext import Surroundings
+
+
+def run_in_process(
+    entity: Entity[..., Any], bound: dict[str, Any], cache: Callable[[], CacheSettings | None] = config.cache_settings
+) -> Any:
+    """Run an entity here and now: the same engine, with no cluster behind it."""
+    inputs = entity.interface.check_inputs(bound)
+    entity.prepare()
+    mocks = context.mocks and context.mocks(entity)
+    plan = entity if entity.kind == LAUNCH_PLAN else None
+    entity, inputs = top_level(entity, inputs)
+    scope = Scope.of_run("local", None)
+    execution = Execution(root_frame(entity, inputs, scope))
+    execution.surroundings = Surroundings(started=datetime.now(UTC))
+    execution.mocks = mocks
+    execution.cache = NodeCache(cache)
+    if plan is not None:
+        execution.begin_plan(plan)
+    try:
+        return execution.run()
+    except (SystemExit, GeneratorExit) as error:
+        raise RunFailed(f"{entity.name} raised {type(error).__name__}: {error}") from error
+
+
+context.run_in_process = run_in_process
