@@ -20,6 +20,7 @@ import typing_extensions
 from pydantic_core import SchemaError
 
 from daskflow.annotations import (
+    alias_value,
     class_of,
     describe,
     field_types,
@@ -53,8 +54,18 @@ Validate = Callable[..., Any]
 _CONFIG = pydantic.ConfigDict(strict=True, arbitrary_types_allowed=True)
 _STRICT_DICT = pydantic.ConfigDict(strict=True, arbitrary_types_allowed=True, extra="forbid")
 
-#: Containers whose arguments are checked by pydantic as they are.
-_CONTAINERS = (list, set, frozenset, dict, tuple, collections.deque, collections.defaultdict, collections.OrderedDict, collections.Counter)
+#: Containers that pydantic checks, with how many types are said of each; of a tuple any number.
+_CONTAINERS = {
+    list: 1,
+    set: 1,
+    frozenset: 1,
+    collections.deque: 1,
+    collections.Counter: 1,
+    dict: 2,
+    collections.defaultdict: 2,
+    collections.OrderedDict: 2,
+    tuple: None,
+}
 
 _FAILING_FAST = (list, set, frozenset, tuple)
 
@@ -189,6 +200,7 @@ class Compiler:
         args = typing.get_args(annotation)
         if not args:
             return annotation
+        _check_number(annotation, kind, args)
         adapted: Any = tuple(one if one is Ellipsis else self.adapted(one) for one in args)
         container = kind.__class_getitem__(adapted)
         # The first thing that is wrong is enough, where there may be a million.
@@ -249,7 +261,7 @@ class Compiler:
         return checked_by(check)
 
     def _named(self, annotation: Any) -> Validate:
-        validate = self.validator(annotation.__value__)
+        validate = self.validator(alias_value(annotation))
         return lambda value: validate(value, strict=True)
 
     def _fields(self, annotation: Any) -> Validate:
@@ -298,6 +310,14 @@ def _adapter(annotation: Any) -> Any:
         if error.code != "type-adapter-config-unused":
             raise
         return pydantic.TypeAdapter(annotation)
+
+
+def _check_number(annotation: Any, kind: Any, args: tuple[Any, ...]) -> None:
+    wanted = _CONTAINERS[kind]
+    if wanted is None and Ellipsis in args and (len(args) != 2 or args[0] is Ellipsis):
+        raise TypeError(f"{describe(annotation)} has ... where it means nothing; write tuple[{describe(args[0])}, ...]")
+    if wanted is not None and len(args) != wanted:
+        raise TypeError(f"{describe(annotation)} says {len(args)} types, and {kind.__qualname__} has {wanted}")
 
 
 def _tuple_of(kinds: tuple[Any, ...]) -> Any:

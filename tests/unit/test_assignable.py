@@ -213,7 +213,9 @@ def test_what_may_be_none() -> None:
     def flow(a: int) -> int:
         return use(a=find(a=a))
 
-    with pytest.raises(InputError, match=r"input 'a' of .*use is declared int, but .* is int | None; it may be None: declare int | None, or"):
+    with pytest.raises(
+        InputError, match=r"input 'a' of .*use is declared int, but .* is int | None; it may be None: declare int | None, or"
+    ):
         flow(a=1)
 
 
@@ -313,7 +315,9 @@ def test_paths_in_a_body() -> None:
         return add(a=tree(a=a).children[0].at.x)
 
     assert right(a=1) == 3
-    with pytest.raises(PromiseError, match=r"<promise of tree in .*wrong.children\[0\]: .*Tree> has no attribute 'depth': Tree declares no"):
+    with pytest.raises(
+        PromiseError, match=r"<promise of tree in .*wrong.children\[0\]: .*Tree> has no attribute 'depth': Tree declares no"
+    ):
         wrong(a=1)
     with pytest.raises(PromiseError, match="may be None"):
         perhaps(a=1)
