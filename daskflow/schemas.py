@@ -54,7 +54,7 @@ Validate = Callable[..., Any]
 _CONFIG = pydantic.ConfigDict(strict=True, arbitrary_types_allowed=True)
 _STRICT_DICT = pydantic.ConfigDict(strict=True, arbitrary_types_allowed=True, extra="forbid")
 
-#: Containers that pydantic checks, with how many types are said of each; of a tuple any number.
+#: Containers that are checked with what is in them, with how many types are said of each; of a tuple any number.
 _CONTAINERS = {
     list: 1,
     set: 1,
@@ -152,7 +152,7 @@ class Compiler:
         if kind in _NEVER:
             return checked_by(raising(unexpected(annotation)))
         if kind in _CONTAINERS:
-            return self._container(annotation, kind)
+            return self._container(annotation, kind) if kind in _FAILING_FAST or kind is dict else self._copied(annotation, kind)
         if kind is type or kind is abc.Callable or (kind is tuple and not typing.get_args(annotation)):
             return annotation
         if isinstance(kind, type):
@@ -205,6 +205,25 @@ class Compiler:
         container = kind.__class_getitem__(adapted)
         # The first thing that is wrong is enough, where there may be a million.
         return typing.Annotated[container, _FailingFast()] if kind in _FAILING_FAST else container
+
+    def _copied(self, annotation: Any, kind: Any) -> Any:
+        """Check containers that pydantic's versions see differently, and give a copy that is empty like the value and then filled."""
+        keyed = issubclass(kind, dict)
+        given = typing.get_args(annotation) or (Any,) * (_CONTAINERS[kind] or 1)
+        _check_number(annotation, kind, given)
+        inner: Any = (given[0], int) if kind is collections.Counter else given
+        validate = self.validator(dict.__class_getitem__(inner) if keyed else list.__class_getitem__(inner[0]))
+
+        def check(value: Any) -> Any:
+            if not isinstance(value, kind):
+                raise unexpected(annotation)
+            checked = validate(dict(value) if keyed else list(value), strict=True)
+            made = value.copy()
+            made.clear()
+            (made.update if keyed else made.extend)(checked)
+            return made
+
+        return checked_by(check)
 
     def _series(self, annotation: Any, kind: Any) -> Any:
         item: Any = (typing.get_args(annotation) or (Any,))[0]

@@ -187,6 +187,11 @@ CONVERTED: list[tuple[Any, Any, Any]] = [
     (Sequence[float], (1,), (1.0,)),
     (Mapping[str, float], {"a": 1}, {"a": 1.0}),
     (collections.deque[int], collections.deque([1]), collections.deque([1])),
+    (collections.deque[float], collections.deque([1], maxlen=2), collections.deque([1.0], maxlen=2)),
+    (collections.deque, collections.deque(["a"]), collections.deque(["a"])),
+    (collections.defaultdict[str, float], collections.defaultdict(float, a=1), collections.defaultdict(float, a=1.0)),
+    (collections.OrderedDict[str, int], collections.OrderedDict(b=1, a=2), collections.OrderedDict(b=1, a=2)),
+    (collections.Counter[str], collections.Counter("aab"), collections.Counter("aab")),
     (POSITIVE, np.int64(3), 3),
     (Annotated[int, pydantic.BeforeValidator(int)], "3", 3),
     (Json, {"a": ["b", 1, None]}, {"a": ["b", 1.0, None]}),
@@ -264,8 +269,12 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (UserId, "a", "expected UserId, got 'a'"),
     (type[int], str, r"expected type\[int\], got <class 'str'>"),
     (Callable[[int], int], 3, r"expected .*Callable\[\[int\], int\], got 3"),
-    (npt.NDArray[np.float64], np.zeros(2, int), "expected numpy.ndarray.*, got array"),
+    (npt.NDArray[np.float64], np.zeros(2, int), r"expected .*\[numpy.float64\].*, got array"),
     (pd.DataFrame, {"a": [1]}, "expected DataFrame, got"),
+    (collections.deque[int], [1], r"expected collections.deque\[int\], got \[1\]"),
+    (collections.deque[int], collections.deque([1, "a"]), r"at \[1\]: expected int, got 'a'"),
+    (collections.OrderedDict[str, int], {"a": 1}, r"expected collections.OrderedDict\[str, int\], got"),
+    (collections.Counter[str], collections.Counter([1]), "at key 1: expected str, got 1"),
     (Sequence[int], "12", "text is one value, not many"),
     (Sequence[int], iter([1]), "gives its items only once; make a list of it"),
     (Iterable[int], (one for one in [1]), "gives its items only once; make a list of it"),
@@ -317,6 +326,7 @@ UNUSABLE: list[tuple[Any, str]] = [
     (typing.Self, "is not a type of values"),
     (3, "3 is not a type of values"),
     (typing.Generic, "Generic is not a type of values"),
+    (collections.defaultdict[int], "says 1 types, and defaultdict has 2"),  # type: ignore[misc]
     (list[int, str], r"list\[int, str\] says 2 types, and list has 1"),  # type: ignore[misc]
     (dict[int], r"dict\[int\] says 1 types, and dict has 2"),  # type: ignore[misc]
     (tuple[int, ..., str], r"has \.\.\. where it means nothing"),  # type: ignore[misc]
