@@ -32,9 +32,10 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     with dask.config.set({"daskflow": None}):
         values = [config.get(key) for key in config.KEYS]
-    url = values.pop(6)
+    url, files = values.pop(6), values.pop()
     assert values == [0.02, 0.05, 1 << 20, 16 << 20, 25, True, 64 << 20, 10 << 30, None]
     assert url == os.path.expanduser("~/.cache/daskflow")
+    assert files == os.path.join(os.getcwd(), "daskflow-files")
 
 
 @pytest.mark.parametrize(
