@@ -75,7 +75,7 @@ def core(annotation: Any) -> Any:
         if isinstance(annotation, typing.NewType):
             annotation = annotation.__supertype__
         elif is_alias(annotation):
-            annotation = annotation.__value__
+            annotation = alias_value(annotation)
         elif isinstance(annotation, typing.TypeVar):
             return _bound(annotation)
         else:
@@ -89,8 +89,27 @@ def _bound(variable: typing.TypeVar) -> Any:
 
 
 def is_alias(annotation: Any) -> bool:
-    """Tell whether the annotation is a name given to a type: ``type Name = ...``."""
-    return type(annotation).__name__ == "TypeAliasType"
+    """Tell whether the annotation is a name given to a type: ``type Name = ...``, with arguments or without."""
+    return "TypeAliasType" in (type(annotation).__name__, type(typing.get_origin(annotation)).__name__)
+
+
+def alias_value(annotation: Any) -> Any:
+    """Return the type that a name is given to.
+
+    Raises
+    ------
+    TypeError
+        When that refers to something that is not there.
+    """
+    name = typing.get_origin(annotation) or annotation
+    module = vars(sys.modules.get(name.__module__, _types.SimpleNamespace()))
+    holder: Any = _types.SimpleNamespace(__annotations__={"it": name.__value__})
+    try:
+        value = typing.get_type_hints(holder, module, {name.__name__: name}, include_extras=True)["it"]
+    except NameError as error:
+        raise TypeError(f"{describe(annotation)} cannot be resolved: {error}") from None
+    args = typing.get_args(annotation)
+    return _substituted(value, dict(zip(name.__type_params__, args, strict=False))) if args else value
 
 
 def is_unknown(annotation: Any) -> bool:

@@ -50,9 +50,14 @@ def assignable(source: Any, target: Any) -> bool:
     >>> assignable(Any, int), assignable(int, int | None), assignable(int | None, int)
     (True, True, False)
     """
-    if source is target or _open(source) or _open(target):
+    try:
+        return source is target or _open(source) or _open(target) or _fits(core(source), core(target))
+    except RecursionError:
+        # Of two types that contain themselves, each in its own way, nothing is known.
         return True
-    source, target = core(source), core(target)
+
+
+def _fits(source: Any, target: Any) -> bool:
     if source == target or is_unknown(source) or is_unknown(target) or source in (typing.NoReturn, typing.Never):
         return True
     if is_union(source):

@@ -11,10 +11,14 @@ import re
 import sys
 import typing
 from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import click
 
+from daskflow.blobs import Directory, File
 from daskflow.entity import Entity
 from daskflow.errors import InputError
 from daskflow.interface import Interface, Parameter
@@ -22,7 +26,8 @@ from daskflow.planoptions import PlanInterface
 from daskflow.types import describe, is_union, shorten, strip
 
 _PLAIN: dict[Any, Any] = {int: click.INT, float: click.FLOAT, str: click.STRING}
-_TEXTUAL = (datetime.datetime, datetime.date, datetime.timedelta, datetime.time)
+#: Written as in JSON, without its quotes.
+_TEXTUAL = (datetime.datetime, datetime.date, datetime.timedelta, datetime.time, Path, Decimal, UUID)
 
 
 def _core(annotation: Any) -> Any:
@@ -105,21 +110,27 @@ class _Textual(_Json):
 
 
 class _OneOf(click.Choice[Any]):
-    """One of the members of an enum, or of the values of a Literal, by its text."""
+    """One of the members of an enum, or of the values of a Literal, by its text; a member by that of its value too, as in Flyte."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(list(values))
         self.values = values
+        self.names = {str(one.value): name for name, one in values.items() if isinstance(one, enum.Enum)}
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """Find the value."""
-        return self.values[super().convert(value, param, ctx)] if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        name = value if value in self.values else self.names.get(value, value)
+        return self.values[super().convert(name, param, ctx)]
 
 
 def _type(annotation: Any) -> Any:
     core = _core(annotation)
     if core in _PLAIN:
         return _PLAIN[core]
+    if isinstance(core, type) and issubclass(core, (Directory, File)):
+        return click.STRING
     if isinstance(core, type) and issubclass(core, enum.Enum):
         return _OneOf({one.name: one for one in core})
     if typing.get_origin(core) is typing.Literal:

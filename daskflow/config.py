@@ -86,8 +86,6 @@ KEYS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "unit-output-bytes": ("16MiB", _bytes),
     # The number of executing nodes that a run may have where no word of a user's says otherwise; 0 for unlimited.
     "max-parallelism": (DEFAULT_MAX_PARALLELISM, _limit),
-    # Where File.new and Directory.new make theirs: a directory, or a URL of fsspec's.
-    "files.url": (default_files, _url),
     # Whether what is cached is looked up and stored.
     "cache.enabled": (True, _flag),
     # Where: a directory, or a URL of fsspec's.
@@ -100,6 +98,8 @@ KEYS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "cache.max-age": (None, _age),
     # Where files with secrets are: Flyte's default.
     "secrets.directory": ("/etc/secrets", _directory),
+    # Where File.new and Directory.new make theirs: a directory, or a URL of fsspec's.
+    "files.url": (default_files, _url),
 }
 
 

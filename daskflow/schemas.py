@@ -20,6 +20,7 @@ import typing_extensions
 from pydantic_core import SchemaError
 
 from daskflow.annotations import (
+    alias_value,
     class_of,
     describe,
     field_types,
@@ -53,8 +54,18 @@ Validate = Callable[..., Any]
 _CONFIG = pydantic.ConfigDict(strict=True, arbitrary_types_allowed=True)
 _STRICT_DICT = pydantic.ConfigDict(strict=True, arbitrary_types_allowed=True, extra="forbid")
 
-#: Containers whose arguments are checked by pydantic as they are.
-_CONTAINERS = (list, set, frozenset, dict, tuple, collections.deque, collections.defaultdict, collections.OrderedDict, collections.Counter)
+#: Containers that are checked with what is in them, with how many types are said of each; of a tuple any number.
+_CONTAINERS = {
+    list: 1,
+    set: 1,
+    frozenset: 1,
+    collections.deque: 1,
+    collections.Counter: 1,
+    dict: 2,
+    collections.defaultdict: 2,
+    collections.OrderedDict: 2,
+    tuple: None,
+}
 
 _FAILING_FAST = (list, set, frozenset, tuple)
 
@@ -141,7 +152,7 @@ class Compiler:
         if kind in _NEVER:
             return checked_by(raising(unexpected(annotation)))
         if kind in _CONTAINERS:
-            return self._container(annotation, kind)
+            return self._container(annotation, kind) if kind in _FAILING_FAST or kind is dict else self._copied(annotation, kind)
         if kind is type or kind is abc.Callable or (kind is tuple and not typing.get_args(annotation)):
             return annotation
         if isinstance(kind, type):
@@ -189,10 +200,30 @@ class Compiler:
         args = typing.get_args(annotation)
         if not args:
             return annotation
+        _check_number(annotation, kind, args)
         adapted: Any = tuple(one if one is Ellipsis else self.adapted(one) for one in args)
         container = kind.__class_getitem__(adapted)
         # The first thing that is wrong is enough, where there may be a million.
         return typing.Annotated[container, _FailingFast()] if kind in _FAILING_FAST else container
+
+    def _copied(self, annotation: Any, kind: Any) -> Any:
+        """Check containers that pydantic's versions see differently, and give a copy that is empty like the value and then filled."""
+        keyed = issubclass(kind, dict)
+        given = typing.get_args(annotation) or (Any,) * (_CONTAINERS[kind] or 1)
+        _check_number(annotation, kind, given)
+        inner: Any = (given[0], int) if kind is collections.Counter else given
+        validate = self.validator(dict.__class_getitem__(inner) if keyed else list.__class_getitem__(inner[0]))
+
+        def check(value: Any) -> Any:
+            if not isinstance(value, kind):
+                raise unexpected(annotation)
+            checked = validate(dict(value) if keyed else list(value), strict=True)
+            made = value.copy()
+            made.clear()
+            (made.update if keyed else made.extend)(checked)
+            return made
+
+        return checked_by(check)
 
     def _series(self, annotation: Any, kind: Any) -> Any:
         item: Any = (typing.get_args(annotation) or (Any,))[0]
@@ -249,7 +280,7 @@ class Compiler:
         return checked_by(check)
 
     def _named(self, annotation: Any) -> Validate:
-        validate = self.validator(annotation.__value__)
+        validate = self.validator(alias_value(annotation))
         return lambda value: validate(value, strict=True)
 
     def _fields(self, annotation: Any) -> Validate:
@@ -298,6 +329,14 @@ def _adapter(annotation: Any) -> Any:
         if error.code != "type-adapter-config-unused":
             raise
         return pydantic.TypeAdapter(annotation)
+
+
+def _check_number(annotation: Any, kind: Any, args: tuple[Any, ...]) -> None:
+    wanted = _CONTAINERS[kind]
+    if wanted is None and Ellipsis in args and (len(args) != 2 or args[0] is Ellipsis):
+        raise TypeError(f"{describe(annotation)} has ... where it means nothing; write tuple[{describe(args[0])}, ...]")
+    if wanted is not None and len(args) != wanted:
+        raise TypeError(f"{describe(annotation)} says {len(args)} types, and {kind.__qualname__} has {wanted}")
 
 
 def _tuple_of(kinds: tuple[Any, ...]) -> Any:

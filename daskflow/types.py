@@ -107,6 +107,10 @@ def _compile(annotation: Any) -> Check:
             return _again(make(annotation, True), annotation, value)
         except RecursionError:
             raise Mismatch(f"{shorten(value)} contains itself, or is nested too deeply to be checked") from None
+        except Exception as error:
+            # A constraint that its type cannot have, a user's own validator, or a class whose attributes do something.
+            said = f"{type(error).__name__}: {error}"
+            raise Mismatch(f"{shorten(value)} cannot be checked against {describe(annotation)}: {said}") from error
 
     return check
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from daskflow import config
 
 ROOT = Path(__file__).parents[2]
@@ -40,11 +42,19 @@ def test_the_guide_runs() -> None:
     assert names["areas_of_three"]() == 12.0
 
 
+def test_the_page_of_types_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tasks pass a file on."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "types"}
+    exec(blocks("docs/types.md", "python")[0], names)
+    assert names["lines_written"](number=3) == 1
+
+
 def test_every_key_of_the_configuration_is_documented() -> None:
     """The tables have each key, with its default, and no other."""
-    text = "\n".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("guide.md", "caching.md"))
+    text = "\n".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("guide.md", "caching.md", "types.md"))
     rows = re.findall(r"^\| `daskflow\.([a-z.-]+)` \| `?([^|`]+)`? \|", text, re.MULTILINE)
-    words = {True: "true", None: "null", config.default_cache: "~/.cache/daskflow"}
+    words = {True: "true", None: "null", config.default_cache: "~/.cache/daskflow", config.default_files: "./daskflow-files"}
     assert {name: default.strip() for name, default in rows} == {
         name: words.get(default, str(default)) for name, (default, _) in config.KEYS.items()
     }

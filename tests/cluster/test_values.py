@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 import daskflow as fl
+from daskflow.errors import InputError
 from daskflow.payload import Payload
 from tests.cluster.support import assert_nothing_left, on_cluster
 
@@ -154,3 +158,44 @@ class Largest(SchedulerPlugin):
         """Look at a result."""
         if finish == "memory":
             self.found = max(self.found, self.scheduler.tasks[key].nbytes)
+
+
+@dataclass
+class Report:
+    """A value with a file in it."""
+
+    text: fl.File
+    words: int
+
+
+@fl.task
+def write(index: int) -> Report:
+    time.sleep(NAP)
+    return Report(fl.File.new("words.txt").write_text("word " * index), index)
+
+
+@fl.task
+def count(text: fl.File) -> int:
+    return len(text.read_text().split())
+
+
+@fl.dynamic
+def write_and_count(indexes: list[int]) -> list[int]:
+    return [count(text=write(index=index).text) for index in indexes]
+
+
+@fl.workflow
+def count_it(text: fl.File) -> int:
+    return count(text=text)
+
+
+@on_cluster(workers=2, threads=2)
+async def test_files_go_from_node_to_node(c: Any, s: Any, *workers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that a task wrote is read by another one, wherever that runs; one that is not there is an error of the call."""
+    monkeypatch.chdir(tmp_path)
+    assert await fl.run(write_and_count, indexes=list(range(10)), client=c) == list(range(10))
+    (tmp_path / "given.txt").write_text("three words given")
+    assert await fl.run(count_it, text="given.txt", client=c) == 3
+    with pytest.raises(InputError, match="input 'text' of .*count_it: there is no file at .*nowhere.txt"):
+        await fl.run(count_it, text="nowhere.txt", client=c)
+    await assert_nothing_left(s)

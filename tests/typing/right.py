@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple, assert_type
+from typing import IO, Annotated, Any, NamedTuple, assert_type
 
 import daskflow as fl
+from daskflow.blobs import Format
 from daskflow.dynamic import Dynamic
 from daskflow.launchplan import LaunchPlan
 from daskflow.task import Task
@@ -108,6 +109,23 @@ assert_type(async_flow(a=1), list[str])
 assert_type(fl.current_context().working_directory, str)
 assert_type(fl.current_context().secrets.get("db", "password"), str)
 assert_type(fl.current_context().secrets.get("db", "password", encode_mode="rb"), bytes)
+
+
+@fl.task
+def count(table: fl.File, pictures: Annotated[fl.Directory, Format("png")]) -> fl.File:
+    with open(table) as lines, table.open("rb") as stream:
+        assert_type(stream, IO[Any])
+        return fl.File.new("count.txt").write_text(str(len(list(lines))))
+
+
+counted = count(table=fl.File("data.csv"), pictures=fl.FlyteDirectory("memory://pictures"))
+assert_type(counted, fl.File)
+assert_type(counted.uri, str)
+assert_type(counted.remote_source, str | None)
+assert_type(counted.read_bytes(), bytes)
+for each in fl.Directory("pictures"):
+    assert_type(each, fl.File | fl.Directory)
+
 
 mapped: Any = fl.map_task(add, concurrency=2)(a=[1, 2])
 bound: Any = fl.map(functools.partial(add, b=2))(a=[1, 2])

@@ -43,6 +43,17 @@ awaited = add.aio(a="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgu
 add.to_delayed(a="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+@fl.task
+def size(file: fl.File) -> int:
+    return file.size()
+
+
+size(file=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+size(file=fl.Directory("x"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fl.File(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+number: int = fl.File("x").read_text()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+
 @fl.workflow
 def wrong_body(a: int) -> str:
     return add(a=a)  # type: ignore[return-value]  # pyright: ignore[reportReturnType]

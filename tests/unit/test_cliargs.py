@@ -7,6 +7,7 @@ import enum
 import io
 import json
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,6 +86,7 @@ def parsed(arguments: list[str]) -> dict[str, Any]:
         (["--flag"], {"flag": True}),
         (["--no-flag"], {"flag": False}),
         (["--colour", "BLUE"], {"colour": Colour.BLUE}),
+        (["--colour", "b"], {"colour": Colour.BLUE}),
         (["--mode", "slow"], {"mode": "slow"}),
         (["--maybe", "7"], {"maybe": 7}),
         (["--items", "[1, 2]"], {"items": [1, 2]}),
@@ -178,3 +180,17 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """A missing file is refused with its name."""
     with pytest.raises(InputError, match=r"inputs cannot be read from .*none\.json"):
         read_inputs(str(tmp_path / "none.json"), everything.interface)
+
+
+def test_files_and_the_like() -> None:
+    """A file is given by its path, and what has a text of its own by that, with no quotes."""
+
+    @fl.task
+    def use(table: fl.File, folder: fl.Directory | None = None, path: Path = Path(), share: Decimal = Decimal(0)) -> None: ...
+
+    made = {one.name: one for one in options(use)}
+    assert made["table"].type is click.STRING
+    assert made["folder"].type is click.STRING
+    assert made["path"].type.convert("a/b", None, None) == Path("a/b")
+    assert made["share"].type.convert("1.50", None, None) == Decimal("1.50")
+    assert use.interface.check_input("table", __file__) == fl.File(__file__)

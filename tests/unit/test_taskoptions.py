@@ -88,9 +88,7 @@ def test_what_changes_an_attempt_is_not_plain(options: Any) -> None:
     assert not pickle.loads(pickle.dumps(made)).plain
 
 
-@pytest.mark.parametrize(
-    "options", [{"secret_requests": [fl.Secret("g")]}, {"docs": "x"}, {"deprecated": "x"}]
-)
+@pytest.mark.parametrize("options", [{"secret_requests": [fl.Secret("g")]}, {"docs": "x"}, {"deprecated": "x"}])
 def test_what_does_not_change_an_attempt_is_plain(options: Any) -> None:
     """What only describes a task leaves it on the fast path."""
     assert fl.task(**options)(body).options.plain
