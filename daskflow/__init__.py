@@ -13,6 +13,7 @@ from daskflow.caching import CachePolicy as CachePolicy
 from daskflow.caching import HashMethod as HashMethod
 from daskflow.caching import VersionParameters as VersionParameters
 from daskflow.dynamic import dynamic as dynamic
+from daskflow.environment import Environment as Environment
 from daskflow.errors import FlyteRecoverableException as FlyteRecoverableException
 from daskflow.errors import FlyteTimeout as FlyteTimeout
 from daskflow.errors import NonRecoverableError as NonRecoverableError
