@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from daskflow.graph import Node
 
 _KEYS = ("node_name", "name", *CacheOptions.NAMES)
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+#: Names in addresses.
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 
 def apply(node: Node, overrides: dict[str, Any]) -> None:
@@ -73,6 +74,6 @@ def _rename(node: Node, overrides: dict[str, Any], owner: str) -> None:
     if len(given) > 1:
         raise OptionError(f"{owner} has both node_name and name, which are the same here: give one of them")
     for key, name in given.items():
-        if not isinstance(name, str) or not _NAME.match(name):
+        if not isinstance(name, str) or not NAME.match(name):
             raise OptionError(f"{key} of {owner} must be letters, digits, '_' and '-'; got {name!r}")
         node.name = name
