@@ -138,6 +138,8 @@ def map_task(target: Callable[..., Any], *, concurrency: int | None = None, **un
     if not isinstance(target, Entity):
         raise DefinitionError(f"map_task goes over a task, workflow, dynamic, launch plan or map, not {target!r}; decorate it with @task")
     refuse_unknown(unknown, ("concurrency",), f"map of {target.name}")
+    if target.before_first_call is not None:
+        target.before_first_call()
     for name, value in bound.items():
         if name not in target.interface.parameters:
             raise DefinitionError(f"the partial of {target.name} binds {name!r}; it takes {target.interface.signature() or 'no inputs'}")

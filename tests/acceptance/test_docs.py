@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from daskflow import config
+from daskflow.taskoptions import TaskOptions
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +39,19 @@ def test_the_guide_runs() -> None:
     assert names["areas"].to_delayed(widths=[1.0, 2.0]).compute(scheduler="synchronous") == 6.0
     assert names["pyramid"](n=3) == 6.0
     assert names["areas_of_three"]() == 12.0
+
+
+def test_the_page_of_tasks_runs() -> None:
+    """Its entities are what it says that they are, and its table has every option of tasks."""
+    names: dict[str, Any] = {"__name__": "tasks"}
+    for block in blocks("docs/tasks.md", "python"):
+        exec(block, names)
+    assert names["two"](seed=4) == [2.0, 0.5]
+    assert names["count"](to=3) == 3
+    assert names["words"](text="it's three words") == 3
+    text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+).* \|$", text, re.MULTILINE)
+    assert set(TaskOptions.NAMES) <= {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)}
 
 
 def test_every_key_of_the_configuration_is_documented() -> None:

@@ -44,7 +44,8 @@ def plus_one(a: int) -> int:
 def test_inputs_go_in_and_outputs_come_out() -> None:
     """Inputs stand in the script as text, outputs are where it writes them, each of its declared type."""
     task = shell(
-        "printf {inputs.text} > {outputs.a}; echo {inputs.n} > {outputs.b}\necho 0.5 > {outputs.c}; echo true > {outputs.d}\nprintf x > {outputs.e}",
+        "printf {inputs.text} > {outputs.a}; echo {inputs.n} > {outputs.b}; printf x > {outputs.e}; "
+        "echo 0.5 > {outputs.c}; echo true > {outputs.d}",
         ("a", str),
         ("b", int),
         ("c", float),

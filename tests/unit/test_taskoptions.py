@@ -235,6 +235,8 @@ def test_deprecated_tasks_warn_once() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert old(a=2) == 2
+    with pytest.warns(DeprecationWarning, match="is deprecated"):
+        fl.map_task(fl.task(deprecated="use new instead")(body))
 
 
 # ---------------------------------------------------------------- overrides
