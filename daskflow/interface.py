@@ -244,7 +244,7 @@ def _users_locals(function: Callable[..., Any]) -> dict[str, Any]:
     """Return the names that are local where a nested function is decorated: only that frame knows them."""
     if "<locals>" not in getattr(function, "__qualname__", ""):
         return {}
-    return dict(sys._getframe(users_depth()).f_locals)
+    return dict(sys._getframe(users_depth() - 1).f_locals)
 
 
 def users_depth() -> int:
