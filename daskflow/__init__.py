@@ -20,6 +20,7 @@ from daskflow.concurrency import ConcurrencyLimitBehavior as ConcurrencyLimitBeh
 from daskflow.concurrency import ConcurrencyPolicy as ConcurrencyPolicy
 from daskflow.conditional import conditional as conditional
 from daskflow.dynamic import dynamic as dynamic
+from daskflow.environment import Environment as Environment
 from daskflow.errors import FlyteRecoverableException as FlyteRecoverableException
 from daskflow.errors import FlyteTimeout as FlyteTimeout
 from daskflow.errors import NonRecoverableError as NonRecoverableError
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
     from daskflow.handle import Run as Run
     from daskflow.session import run as run
     from daskflow.session import submit as submit
+    from daskflow.shell import OutputLocation as OutputLocation
+    from daskflow.shell import ShellTask as ShellTask
+    from daskflow.shell import kwtypes as kwtypes
 
 map = map_task
 Workflow = ImperativeWorkflow
@@ -65,14 +69,17 @@ _ON_A_CLUSTER = {
 }
 
 
+_WHEN_ASKED = {**_ON_A_CLUSTER, "OutputLocation": "shell", "ShellTask": "shell", "kwtypes": "shell"}
+
+
 def __getattr__(name: str) -> Any:
     # What plain Python does not need is imported when it is first asked for.
-    if name in _ON_A_CLUSTER:
+    if name in _WHEN_ASKED:
         import importlib
 
-        return getattr(importlib.import_module(f"daskflow.{_ON_A_CLUSTER[name]}"), name)
+        return getattr(importlib.import_module(f"daskflow.{_WHEN_ASKED[name]}"), name)
     raise AttributeError(f"module 'daskflow' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_ON_A_CLUSTER])
+    return sorted([*globals(), *_WHEN_ASKED])

@@ -23,6 +23,8 @@ from typing import Any, NoReturn, Self
 from daskflow import environ, shipping
 from daskflow.errors import InputError, OutputError, ProcessDied
 from daskflow.outcome import Failure
+from daskflow.secrets import DIRECTORY_VARIABLE
+from daskflow.secrets import directory as secrets_directory
 from daskflow.taskcontext import Place, never, too_late
 
 # Seconds between two looks at whether a run was cancelled; those that a process may take to begin, and to end when it has said all.
@@ -92,6 +94,11 @@ def _outcome(kind: bytes, data: bytes, place: Place) -> Any:
     raise Failure(*pickle.loads(data)).exception()
 
 
+def _configuration(place: Place) -> dict[str, str]:
+    # What was configured in this process, and not by its environment, is not there in a new one.
+    return {DIRECTORY_VARIABLE: secrets_directory()} if place.options.secret_requests else {}
+
+
 class _Process:
     """A process at work; killed, with its group, when it is left."""
 
@@ -105,7 +112,7 @@ class _Process:
             self._popen = subprocess.Popen(
                 [sys.executable, "-c", start],
                 stdin=subprocess.DEVNULL,
-                env={**environ.without_attempts(), **variables},
+                env={**environ.without_attempts(), **_configuration(place), **variables},
                 pass_fds=fds,
                 start_new_session=True,
             )

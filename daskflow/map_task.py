@@ -241,6 +241,8 @@ def map_task(
     refuse_unknown(unknown, _OPTIONS, f"map of {target.name}")
     names, values = _bound(target, bound_inputs, bound_inputs_values)
     bound.update(values)
+    if target.before_first_call is not None:
+        target.before_first_call()
     for name, value in bound.items():
         _refuse_unknown_input(target, name)
         if not holds_promise(value):

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from daskflow.graph import Node
 
 _KEYS = ("node_name", "name", *CacheOptions.NAMES)
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+#: Names in addresses.
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 
 def apply(node: Node, overrides: dict[str, Any]) -> None:
@@ -79,5 +80,5 @@ def _rename(node: Node, overrides: dict[str, Any], owner: str) -> None:
 
 def check_name(name: object, what: str) -> None:
     """Refuse what cannot be a name in addresses."""
-    if not isinstance(name, str) or not _NAME.match(name):
+    if not isinstance(name, str) or not NAME.match(name):
         raise OptionError(f"{what} must be letters, digits, '_' and '-'; got {name!r}")

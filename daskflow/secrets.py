@@ -5,7 +5,7 @@ A secret of the group ``db`` and the key ``password`` is looked for in this orde
 1. the environment variable ``_FSEC_DB_PASSWORD``, then ``DASKFLOW_SECRET_DB_PASSWORD``; in process ``DB_PASSWORD`` as well;
 2. the file ``db/password`` under the directory of the configuration key ``daskflow.secrets.directory``.
 
-A version stands between group and key. Values show in no message, log or ``repr`` of ours.
+A version stands between group and key. Text from files has no blanks around it. Values show in no message, log or ``repr`` of ours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 from daskflow.errors import OptionError, SecretError
 
@@ -96,10 +96,38 @@ class Secret:
         return same and self.key in (None, other.key)
 
 
-def _default_directory() -> str:
+def directory() -> str:
+    """Return where files with secrets are, as configured."""
     from daskflow import config
 
     return str(config.get("secrets.directory"))
+
+
+#: By which a process that is started now has the same directory.
+DIRECTORY_VARIABLE = "DASK_DASKFLOW__SECRETS__DIRECTORY"
+
+
+class _Found(NamedTuple):
+    data: bytes
+    is_file: bool
+
+    def __repr__(self) -> str:
+        return "<a secret>"
+
+
+class _Group:
+    """The keys of a group, as attributes."""
+
+    def __init__(self, secrets: SecretsManager, group: str) -> None:
+        self._secrets, self._group = secrets, group
+
+    def __getattr__(self, key: str) -> str:
+        if key.startswith("_"):
+            raise AttributeError(key)
+        return self._secrets.get(self._group, key)
+
+    def __repr__(self) -> str:
+        return f"<secrets of the group {self._group}>"
 
 
 class SecretsManager:
@@ -146,8 +174,15 @@ class SecretsManager:
         """
         if encode_mode not in ("r", "rb"):
             raise OptionError(f"encode_mode of secrets.get must be 'r' or 'rb'; got {encode_mode!r}")
-        found = self._found(self._permitted(Secret(group, key, group_version)))
-        return found if encode_mode == "rb" else found.decode()
+        secret = self._permitted(Secret(group, key, group_version))
+        found = self._found(secret)
+        return found.data if encode_mode == "rb" else self._text(secret, found)
+
+    def __getattr__(self, group: str) -> _Group:
+        # Flyte's other way to write it: secrets.group.key
+        if group.startswith("_"):
+            raise AttributeError(group)
+        return _Group(self, group)
 
     def get_secrets_env_var(self, group: str, key: str | None = None, group_version: str | None = None) -> str:
         """Return the name of the environment variable that is looked for first."""
@@ -168,8 +203,16 @@ class SecretsManager:
         return {one.env_var: self._for_variable(one) for one in self._requested or () if one.env_var is not None}
 
     def _for_variable(self, secret: Secret) -> str:
-        value = self._found(secret)
-        return self._file(secret) if secret.mount_requirement is MountType.FILE else value.decode()
+        found = self._found(secret)
+        return self._file(secret) if secret.mount_requirement is MountType.FILE else self._text(secret, found)
+
+    def _text(self, secret: Secret, found: _Found) -> str:
+        try:
+            return found.data.decode().strip() if found.is_file else os.fsdecode(found.data)
+        except UnicodeDecodeError:
+            # The error itself has the value.
+            pass
+        raise SecretError(f"the secret {secret.name} of {self._owner} is no text: read it with encode_mode='rb'")
 
     def _permitted(self, secret: Secret) -> Secret:
         """Return the request that a secret is read by, with the secret's own names."""
@@ -181,15 +224,15 @@ class SecretsManager:
         names = ", ".join(repr(part) for part in secret.parts)
         raise SecretError(f"{self._owner} reads the secret {secret.name}, which it did not request: add secret_requests=[Secret({names})]")
 
-    def _found(self, secret: Secret) -> bytes:
+    def _found(self, secret: Secret) -> _Found:
         if secret.mount_requirement is not MountType.FILE:
             for name in self._variables(secret):
                 if name in os.environ:
-                    return os.environ[name].encode(errors="surrogateescape")
+                    return _Found(os.fsencode(os.environ[name]), is_file=False)
         if secret.mount_requirement is not MountType.ENV_VAR:
             try:
                 with open(self._file(secret), "rb") as file:
-                    return file.read().strip()
+                    return _Found(file.read(), is_file=True)
             except OSError:
                 pass
         raise SecretError(f"{self._owner} needs the secret {secret.name}, which is not there; looked for {self._looked_for(secret)}")
@@ -207,8 +250,7 @@ class SecretsManager:
         return list(dict.fromkeys(prefix + one for prefix in self._prefixes for one in (name, plain)))
 
     def _file(self, secret: Secret) -> str:
-        directory = _default_directory() if self._directory is None else self._directory
-        return os.path.join(directory, *(part.lower() for part in secret.parts))
+        return os.path.join(self._directory or directory(), *(part.lower() for part in secret.parts))
 
     def __repr__(self) -> str:
         names = "all" if self._requested is None else ", ".join(one.name for one in self._requested) or "none"

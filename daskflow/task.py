@@ -41,7 +41,7 @@ class Task(FunctionEntity[P, R_co]):
 
     def _set_options(self, given: dict[str, Any]) -> None:
         owner = f"{self.kind_name} {self.name}"
-        given = _accepted(owner, given, self._OF_KIND)
+        given = accepted(owner, given, self._OF_KIND)
         self.cache = CacheOptions.of(given, self.name, self.interface.parameters)
         self.options = options = TaskOptions.of(given, owner)
         self.check_options(options, owner)
@@ -94,7 +94,7 @@ def _to_its_end(fn: Callable[..., Coroutine[Any, Any, Any]], /, **inputs: Any) -
 _HINTS = "node_dependency_hints"
 
 
-def _accepted(owner: str, given: dict[str, Any], of_kind: tuple[str, ...]) -> dict[str, Any]:
+def accepted(owner: str, given: dict[str, Any], of_kind: tuple[str, ...]) -> dict[str, Any]:
     """Return the options that have an effect, or raise :class:`OptionError` where there are others than those and Flyte's own."""
     known = (*CacheOptions.NAMES, *TaskOptions.NAMES)
     if given.get("enable_deck") is not None and given.get("disable_deck") is not None:

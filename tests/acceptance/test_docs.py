@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from daskflow import config
+from daskflow.taskoptions import TaskOptions
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +49,19 @@ def test_the_page_of_types_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     names: dict[str, Any] = {"__name__": "types"}
     exec(blocks("docs/types.md", "python")[0], names)
     assert names["lines_written"](number=3) == 1
+
+
+def test_the_page_of_tasks_runs() -> None:
+    """Its entities are what it says that they are, and its table has every option of tasks."""
+    names: dict[str, Any] = {"__name__": "tasks"}
+    for block in blocks("docs/tasks.md", "python"):
+        exec(block, names)
+    assert names["two"](seed=4) == [2.0, 0.5]
+    assert names["count"](to=3) == 3
+    assert names["words"](text="it's three words") == 3
+    text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+).* \|$", text, re.MULTILINE)
+    assert set(TaskOptions.NAMES) <= {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)}
 
 
 def test_every_key_of_the_configuration_is_documented() -> None:

@@ -94,6 +94,28 @@ def async_flow(a: int) -> list[str]:
     return fetch_more.node(a=a, b=fetch.node(a=a))
 
 
+environment = fl.Environment(retries=3, environment={"A": "1"})
+
+
+@environment.task
+def in_environment(a: int) -> int:
+    return a
+
+
+@environment.task(timeout=3)
+async def in_environment_too(a: int) -> int:
+    return a
+
+
+@environment.dynamic(retries=1)
+def loop_in_environment(a: int) -> list[int]:
+    return [in_environment(a), in_environment_too.node(a)]
+
+
+assert_type(in_environment(a=1), int)
+assert_type(loop_in_environment(a=1), list[int])
+
+
 async def awaits() -> None:
     assert_type(await fetch(a=1), str)
     assert_type(await fetch.aio(1), str)

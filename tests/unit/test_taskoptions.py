@@ -233,6 +233,8 @@ def test_deprecated_tasks_warn_once() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert old(a=2) == 2
+    with pytest.warns(DeprecationWarning, match="is deprecated"):
+        fl.map_task(fl.task(deprecated="use new instead")(body))
 
 
 # ---------------------------------------------------------------- overrides
@@ -303,3 +305,38 @@ def test_infrastructure_overrides_warn() -> None:
     """A call may say what Flyte's can say of its pod; it has no effect."""
     with pytest.warns(InfrastructureWarning, match="shared_memory of with_overrides of workflow .*flow"):
         assert node_of(flow, shared_memory=True).options is None
+
+
+# ---------------------------------------------------------------- shared options
+
+
+def test_an_environment_shares_options() -> None:
+    """Tasks and dynamics of an environment have its options, and theirs go before; dicts are merged."""
+    shared = fl.Environment(retries=3, environment={"A": "1"}, cache=True, cache_version="1")
+    made = shared.task(environment={"B": "2"}, retries=1)(body)
+    assert (made.options.retries.count, made.options.environment) == (1, {"A": "1", "B": "2"})
+    assert made.cache is not None
+    assert shared.task(body).options == shared(body).options == shared.dynamic(body).options
+    assert shared.dynamic(retries=0)(body).kind_name == "dynamic"
+    other = shared.extend(timeout=2)
+    shared.update(retries=5)
+    assert other.task(body).options.retries.count == 3
+    assert other.task(body).options.timeout == fl.Timeout(2.0)
+    assert shared.task(body).options.retries.count == 5
+    assert repr(fl.Environment(retries=2)) == "Environment(retries=2)"
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: fl.Environment(retries=-1), "retries of Environment must be an int"),
+        (lambda: fl.Environment(nonsense=1), "Environment has no option 'nonsense'"),  # type: ignore[call-arg]
+        (lambda: fl.Environment().update(timeout=0), "timeout of Environment must be"),
+        (lambda: fl.Environment().task(3), r"options are given by name, as in task\(retries=3\); got 3"),  # type: ignore[call-overload]
+        (lambda: fl.Environment(requests=fl.Resources(cpu=1)).task(resources=fl.Resources(cpu=2))(body), "has both resources and requests"),
+    ],
+)
+def test_wrong_environments(make: Any, text: str) -> None:
+    """An environment refuses what a task refuses."""
+    with pytest.raises(OptionError, match=text):
+        make()
