@@ -23,10 +23,10 @@ def begin(plan: PlanLimit, execution: Any) -> None:
         for itself.
     """
     with _changed:
-        runs = _begun.setdefault(plan.plan, [])
-        while len(runs) >= plan.limit:
+        while len(runs := _begun.get(plan.plan, [])) >= plan.limit:
             _make_room(plan, runs, execution)
-        runs.append(execution)
+        # Others may have begun and ended runs meanwhile.
+        _begun.setdefault(plan.plan, []).append(execution)
 
 
 def _make_room(plan: PlanLimit, runs: list[Any], execution: Any) -> None:
