@@ -20,6 +20,7 @@ from daskflow.concurrency import ConcurrencyLimitBehavior as ConcurrencyLimitBeh
 from daskflow.concurrency import ConcurrencyPolicy as ConcurrencyPolicy
 from daskflow.conditional import conditional as conditional
 from daskflow.dynamic import dynamic as dynamic
+from daskflow.eager import eager as eager
 from daskflow.environment import Environment as Environment
 from daskflow.errors import FlyteRecoverableException as FlyteRecoverableException
 from daskflow.errors import FlyteTimeout as FlyteTimeout

@@ -50,6 +50,10 @@ class Books:
             if not source.finished:
                 source.waiters.append(unit)
                 unit.missing += 1
+        if unit.terms.soon and len(unit.deps) > unit.missing:
+            unit.missing = 0
+        elif unit.terms.soon:
+            unit.missing = min(unit.missing, 1)
         fallen = [domain for domain in unit.domain if domain in run.fallen]
         if fallen:
             self._end_failed(unit, run.fallen[fallen[0]])
@@ -158,7 +162,8 @@ class Books:
             self.instructions.append(Lift(unit.key))
             return
         unit.created = True
-        sources = [(dep.key, dep.last()) for dep in unit.deps]
+        # What may start soon does so without those that have not ended, and goes on to wait for them.
+        sources = [(dep.key, source) for dep in unit.deps if (source := dep.last()).finished]
         deps = tuple((name, source.key) for name, source in sources if source.failure is None)
         failures = tuple((name, source.failure) for name, source in sources if source.failure is not None)
         self.instructions.append(Create(unit.key, unit.run.id, unit.payload, deps, unit.depth, unit.terms, failures, unit.answer))

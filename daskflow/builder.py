@@ -28,6 +28,9 @@ class Builder:
         The declared inputs that are promises in the body: all of a workflow's, none of a dynamic's.
     """
 
+    #: Whether calls give something to await, and not promises.
+    awaits = False
+
     def __init__(self, owner: str, inputs: dict[str, Any] | None = None) -> None:
         self.owner = owner
         self.nodes: list[Node] = []

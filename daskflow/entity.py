@@ -16,7 +16,7 @@ P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 
 #: What an executor does with a node, by kind of entity.
-TASK, WORKFLOW, DYNAMIC, MAP, LAUNCH_PLAN, BRANCH, GATE = range(7)
+TASK, WORKFLOW, DYNAMIC, MAP, LAUNCH_PLAN, BRANCH, GATE, EAGER = range(8)
 
 
 class Entity(Generic[P, R_co]):
@@ -89,6 +89,8 @@ class Entity(Generic[P, R_co]):
         [2, 4]
         """
         bound = self.interface.bind(args, kwargs)
+        if context.state.builder is not None and context.state.builder.awaits:
+            return cast("Coroutine[Any, Any, R_co]", context.state.builder.add(self, bound))
         if context.state.builder is not None:
             raise NestingError(f"{self.name}.aio was called in the body of {context.state.builder.owner}: leave out .aio there")
         self._refuse_in_task()

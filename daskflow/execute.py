@@ -17,7 +17,8 @@ from daskflow import context, planslots
 from daskflow.caching import CacheOptions
 from daskflow.cachingsteps import DONE, CachingSteps, NotCached
 from daskflow.catching import catch, passed_over, raise_failures, tolerate, too_few
-from daskflow.entity import BRANCH, DYNAMIC, GATE, LAUNCH_PLAN, MAP, TASK, Entity
+from daskflow.eagerframe import EagerFrame, drop
+from daskflow.entity import BRANCH, DYNAMIC, EAGER, GATE, LAUNCH_PLAN, MAP, TASK, Entity
 from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame
 from daskflow.graph import resolve
 from daskflow.launchplan import enter_static
@@ -71,6 +72,9 @@ class Execution(CachingSteps, TermSteps):
         Called with a node that is to start on other terms, and these. Without it the thread waits.
     only_cached : bool
         Whether :class:`NotCached` is raised where a user's function would have to be called.
+    lets_go
+        Tells whether calls of an eager that were just made are to be left to others, since some are executed elsewhere already: its body
+        can go on with those only when this execution is over.
     fell
         Called with the domains, and the error, of what has failed while other units execute parts of it.
     surroundings : Surroundings
@@ -91,6 +95,7 @@ class Execution(CachingSteps, TermSteps):
         self.terms = NOTHING
         self.answer: bytes | None = None
         self.declared: Collection[str] = ()
+        self.lets_go: Callable[[Frame], bool] | None = None
         self.hand_over: Callable[[Execution, Frame, int, Terms], None] | None = None
         self.only_cached = False
         self.fell: Callable[[list[tuple[str, ...]], BaseException], None] | None = None
@@ -99,6 +104,11 @@ class Execution(CachingSteps, TermSteps):
         self._held: dict[str, Lease] = {}
         self._spill = spill
         self._eager = eager
+        self._frames: dict[type, Callable[[Any], Any]] = {
+            GraphFrame: self._graph_frame,
+            MapFrame: self._map_frame,
+            EagerFrame: self._eager_frame,
+        }
 
     def run(self) -> Any:
         """Execute; return the lowest frame's result, or :data:`STUCK`.
@@ -119,6 +129,7 @@ class Execution(CachingSteps, TermSteps):
             if self.lock is not None:
                 self.lock.release()
             state.executing, state.place = outer
+            drop(stack(self.frame))
             for lease in self._held.values():
                 lease.release()
             if self.hand_over is None:
@@ -153,7 +164,10 @@ class Execution(CachingSteps, TermSteps):
         if isinstance(error, (NotCached, KeyboardInterrupt)) or error is self.cancelled:
             return error
         catcher = catch(*self.current, error)
-        self.frame = catcher.frame or self.frame
+        if catcher.frame is not None:
+            left = stack(catcher.frame)
+            drop([frame for frame in stack(self.frame) if frame not in left])
+            self.frame = catcher.frame
         if self.journal is not None and catcher.fell is not None:
             self.journal.fell(node_address(*catcher.fell))
         if self.fell is not None and catcher.frame is not None and catcher.domains:
@@ -179,7 +193,7 @@ class Execution(CachingSteps, TermSteps):
         frame = self.frame
         assert frame is not None
         while True:
-            result = self._map_frame(frame) if type(frame) is MapFrame else self._graph_frame(frame)  # type: ignore[arg-type]
+            result = self._frames[type(frame)](frame)
             if result is _ENTERED:
                 frame = self.frame
                 assert frame is not None
@@ -190,7 +204,7 @@ class Execution(CachingSteps, TermSteps):
                 return STUCK
             if frame.entity is not None and frame.entity.kind == LAUNCH_PLAN and self.hand_over is None:
                 planslots.end(frame.entity.name, self)
-            if type(frame) is GraphFrame and (self.journal is not None or frame.key is not None):
+            if isinstance(frame, GraphFrame) and (self.journal is not None or frame.key is not None):
                 self._ended(frame, result)
             if self.mocks is not None:
                 self.mocks.ended(frame, result)
@@ -210,6 +224,49 @@ class Execution(CachingSteps, TermSteps):
 
     def _graph_frame(self, frame: GraphFrame) -> Any:
         """Execute the frame's nodes until one enters a frame of its own, or none is left."""
+        stopped = self._nodes(frame)
+        if stopped is not None:
+            return stopped
+        if (self.check is not None and self.check(self)) or frame.outstanding:
+            return STUCK
+        return self._result(frame)
+
+    def _eager_frame(self, frame: EagerFrame) -> Any:
+        """Execute an eager's calls, and its body between them, until one enters a frame of its own, or the body waits for others."""
+        if frame.body is None:
+            from daskflow.eagerbody import EagerBody
+
+            frame.body = EagerBody(frame.entity, frame, lambda: self.cancelled)
+        while True:
+            self._step(frame)
+            if self._eager and self._spill is not None:
+                self._spill(self)
+            if frame.left and frame.outstanding and self.lets_go is not None and self.lets_go(frame):
+                return STUCK
+            stopped = self._nodes(frame)
+            if stopped is not None:
+                return stopped
+            if not frame.news() and not frame.left:
+                break
+        if (self.check is not None and self.check(self)) or frame.outstanding or not frame.body.done:
+            return STUCK
+        self.current = (frame, -1)
+        return frame.entity.interface.outputs.check(frame.body.result(), frame.entity.name)  # type: ignore[union-attr]
+
+    def _step(self, frame: EagerFrame) -> None:
+        """Give a body the values that are here, and run it until it waits for others."""
+        self.current = (frame, -1)
+        body = frame.body
+        for slot in frame.news():
+            body.give(slot, frame.values[slot])
+        self._plain(body.step, {})
+        calls, body.builder.pending = body.builder.pending, []
+        for node in calls:
+            frame.call(node)
+        self._pause()
+
+    def _nodes(self, frame: GraphFrame) -> Any:
+        """Execute the frame's nodes; return what stopped that, or ``None`` where none is left."""
         values, catches = frame.values, frame.catches
         if not frame.started:
             frame.started = time.perf_counter()
@@ -232,9 +289,7 @@ class Execution(CachingSteps, TermSteps):
                 self._enter(entity, inputs, frame, node.slot, cache, key, node.options or entity.options)
                 return _ENTERED
             self._task(frame, node.slot, entity, inputs, key, node.options or entity.options)
-        if (self.check is not None and self.check(self)) or frame.outstanding:
-            return STUCK
-        return self._result(frame)
+        return None
 
     def _result(self, frame: GraphFrame) -> Any:
         if frame.exports is not None:
@@ -360,30 +415,48 @@ class Execution(CachingSteps, TermSteps):
         self._pause()
         if entity.kind == GATE:
             self._gate(parent, slot, entity, inputs)
-            return
-        if entity.kind == MAP:
-            length, lists, shared = entity.split(inputs)
-            items = self.frame = MapFrame(entity, parent, slot, length, lists, shared)
-            items.cache, items.options, items.allowed = cache, options, entity.tolerance.allowed(length)
-            if items.allowed is not None and items.allowed < 0:
-                raise too_few(items)
-            return
-        if entity.kind == DYNAMIC:
-            arguments, given = list[Any](), {"inputs": inputs}
-            plain = options.plain
-            graph = self._plain(entity.build, given) if plain else self._surrounded(parent, slot, entity, entity.build, given, options)
-            if graph is STUCK:
-                return
-        elif entity.kind == BRANCH:
-            graph, arguments = entity.choose(inputs)
+        elif entity.kind == MAP:
+            self._enter_map(entity, inputs, parent, slot, cache, options)
         else:
-            if entity.kind == LAUNCH_PLAN and entity.concurrency is not None:
-                if self._is_elsewhere(parent, slot, entity, None):
-                    return
-                self.begin_plan(entity)
+            entered = self._entered(entity, inputs, parent, slot, options)
+            if entered is not None:
+                self.frame, entered.key = entered, key
+
+    def _enter_map(self, entity: Any, inputs: dict[str, Any], parent: Frame, slot: int, cache: CacheOptions | None, options: Any) -> None:
+        length, lists, shared = entity.split(inputs)
+        items = self.frame = MapFrame(entity, parent, slot, length, lists, shared)
+        items.cache, items.options, items.allowed = cache, options, entity.tolerance.allowed(length)
+        if items.allowed is not None and items.allowed < 0:
+            raise too_few(items)
+
+    def _entered(self, entity: Any, inputs: dict[str, Any], parent: Frame, slot: int, options: Any) -> GraphFrame | None:
+        """Return the frame of a body; ``None`` where another unit enters it, or this one later."""
+        if entity.kind == EAGER:
+            return EagerFrame(entity, parent, slot, inputs)
+        if entity.kind == BRANCH:
+            graph, arguments = entity.choose(inputs)
+        elif entity.kind == DYNAMIC:
+            graph, arguments = self._built(entity, inputs, parent, slot, options), []
+        elif entity.kind == LAUNCH_PLAN and not self._begins(entity, parent, slot):
+            return None
+        else:
             graph, arguments = enter_static(entity, inputs)
-        entered = self.frame = GraphFrame(graph, [*arguments, *([MISSING] * len(graph.nodes))], entity, parent, slot)
-        entered.key = key
+        if graph is STUCK:
+            return None
+        return GraphFrame(graph, [*arguments, *([MISSING] * len(graph.nodes))], entity, parent, slot)
+
+    def _built(self, entity: Any, inputs: dict[str, Any], parent: Frame, slot: int, options: Any) -> Any:
+        given = {"inputs": inputs}
+        return self._plain(entity.build, given) if options.plain else self._surrounded(parent, slot, entity, entity.build, given, options)
+
+    def _begins(self, plan: Any, parent: Frame, slot: int) -> bool:
+        """Tell whether a run of a plan is begun here and now, of which there may be only so many."""
+        if plan.concurrency is None:
+            return True
+        if self._is_elsewhere(parent, slot, plan, None):
+            return False
+        self.begin_plan(plan)
+        return True
 
 
 def has_more(execution: Execution) -> bool:

@@ -171,19 +171,32 @@ class Frame:
 class Part:
     """What a part of a graph keeps of the whole: the names of its nodes, and the output where the part is to give it."""
 
-    __slots__ = ("_labels", "output", "output_slots")
+    __slots__ = ("_labels", "output", "output_slots", "places")
 
-    def __init__(self, labels: dict[int, str], output: Any = None, output_slots: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        labels: dict[int, str],
+        output: Any = None,
+        output_slots: tuple[int, ...] = (),
+        places: dict[int, int] | None = None,
+    ) -> None:
         self._labels = labels
         self.output = output
         self.output_slots = output_slots
+        #: What tells a node from the others, where that is not its slot.
+        self.places = places
+
+    def add(self, slot: int, label: str, place: int) -> None:
+        """Add a node of a graph that is being made."""
+        assert self.places is not None
+        self._labels[slot], self.places[slot] = label, place
 
     def label(self, slot: int) -> str:
         """Return the name of a node in addresses."""
         return self._labels.get(slot, f"({slot})")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._labels, self.output, self.output_slots)
+        return type(self), (self._labels, self.output, self.output_slots, self.places)
 
 
 class Root(Part):

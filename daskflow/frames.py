@@ -95,9 +95,35 @@ class GraphFrame(Frame):
             return "on_failure"
         return self.graph.label(slot)
 
+    def place(self, slot: int) -> int:
+        places = self.graph.places
+        return slot if places is None or slot < 0 else places[slot]
+
+    def slot_at(self, place: int) -> int:
+        """Return the slot of the node that a place tells from the others.
+
+        Raises
+        ------
+        LookupError
+            When there is no such node here.
+        """
+        places = self.graph.places
+        if places is None or place < 0:
+            return place
+        for slot, one in places.items():
+            if one == place:
+                return slot
+        raise LookupError(place)
+
     @property
     def left(self) -> int:
         return len(self.todo) - self.cursor
+
+    def with_values(self, values: dict[int, Any], todo: Sequence[Node]) -> GraphFrame:
+        """Return the same frame with other values, and nodes that need those."""
+        copy = GraphFrame(self.graph, values, self.entity, None, self.slot, todo, self.exports)
+        copy.scope, copy.outstanding, copy.key, copy.failing = self.scope, self.outstanding, self.key, self.failing
+        return copy
 
     def part(self, nodes: Sequence[Node], exports: tuple[int, ...] | None, inner: int | None = None) -> GraphFrame:
         """Return a frame with only some of the nodes, and the values that they need; it gives the exports, or the output.
@@ -116,7 +142,10 @@ class GraphFrame(Frame):
             labels[inner] = self.label(inner)
         output = (self.graph.output, self.graph.output_slots) if exports is None else ()
         kind = Root if isinstance(self.graph, Root) else Part
-        part = GraphFrame(kind(labels, *output), values, self.entity, None, self.slot, nodes, exports)
+        graph = kind(labels, *output)
+        if self.graph.places is not None:
+            graph.places = {slot: self.graph.places[slot] for slot in (*labels, *values) if slot in self.graph.places}
+        part = GraphFrame(graph, values, self.entity, None, self.slot, nodes, exports)
         part.scope, part.key = self.scope, self.key if exports is None else None
         part.failing = self.failing
         return part

@@ -7,7 +7,7 @@ their order is a topological one. It is that of the calls, unless the user order
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from daskflow.caching import CacheOptions, HashMethod
 from daskflow.errors import NodeError, PromiseError
@@ -152,6 +152,9 @@ class Graph:
     handler : Node or None
         What is executed once the body has failed; its slot comes after all others.
     """
+
+    #: A node is told from the others by its slot.
+    places: ClassVar[None] = None
 
     __slots__ = ("_calls", "_labels", "handler", "in_order", "n_inputs", "nodes", "output", "output_slots")
 

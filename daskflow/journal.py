@@ -110,10 +110,18 @@ def _told(frame: Frame, plan: Any, calls: _Calls) -> tuple[Any, ...]:
     else:
         assert isinstance(frame, GraphFrame)
         graph = frame.graph
+        if graph.places is not None:
+            slots = array("q", map(frame.place, slots))
+            labels = {frame.place(slot): frame.label(slot) for slot in calls.slots}
+            return (scope.run_id, scope.address, scope.digest, plan.name, _limit(plan), 0, labels, slots, calls.starts, calls.ends)
         total = graph.calls(LAUNCH_PLAN).get(plan, 0) if isinstance(graph, Graph) else 0
         labels = _labels(graph, slots)
-    limit = plan.max_parallelism if plan.max_parallelism is not None else plan.workflow.max_parallelism
-    return (scope.run_id, scope.address, scope.digest, plan.name, limit, total, labels, slots, calls.starts, calls.ends)
+    return (scope.run_id, scope.address, scope.digest, plan.name, _limit(plan), total, labels, slots, calls.starts, calls.ends)
+
+
+def _limit(plan: Any) -> int | None:
+    limit: int | None = plan.max_parallelism if plan.max_parallelism is not None else plan.workflow.max_parallelism
+    return limit
 
 
 def _labels(graph: Graph | Part, slots: Sequence[int]) -> dict[int, str] | tuple[int, list[str]]:

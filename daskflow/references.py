@@ -202,20 +202,19 @@ class _Lowering:
 
     def _graph(self, frame: GraphFrame) -> GraphFrame:
         digest = frame.scope.digest
-        changed = {slot: ref for slot, value in frame.values.items() if (ref := self._refer(value, (digest, SLOT, slot))) is not None}
+        places = {slot: (digest, SLOT, frame.place(slot)) for slot in frame.values}
+        changed = {slot: ref for slot, value in frame.values.items() if (ref := self._refer(value, places[slot])) is not None}
         free = itertools.count(min([-1, *frame.values]) - 1, -1)
-        todo = [self._node(node, digest, changed, free) for node in frame.todo]
+        todo = [self._node(node, frame, changed, free) for node in frame.todo]
         if not changed:
             return frame
-        copy = GraphFrame(frame.graph, {**frame.values, **changed}, frame.entity, None, frame.slot, todo, frame.exports)
-        copy.scope, copy.outstanding, copy.key, copy.failing = frame.scope, frame.outstanding, frame.key, frame.failing
-        return copy
+        return frame.with_values({**frame.values, **changed}, todo)
 
-    def _node(self, node: Node, digest: bytes, values: dict[int, Any], free: Iterator[int]) -> Node:
+    def _node(self, node: Node, frame: GraphFrame, values: dict[int, Any], free: Iterator[int]) -> Node:
         """Give a node its large constants from slots of their own, which no node has."""
         refs = {}
         for name, value in node.constants.items():
-            ref = self._refer(value, (digest, CONSTANT, node.slot, name))
+            ref = self._refer(value, (frame.scope.digest, CONSTANT, frame.place(node.slot), name))
             if ref is not None:
                 refs[name] = ref
         if not refs:
@@ -365,13 +364,14 @@ def _found(frames: Sequence[Frame], place: Place) -> tuple[Any, ...] | None:
     return None
 
 
-def _constant(frame: Any, slot: int, name: str) -> tuple[Any, ...]:
+def _constant(frame: Any, place: int, name: str) -> tuple[Any, ...]:
+    slot = frame.slot_at(place)
     nodes = [node for node in (*frame.todo, *frame.waiting) if node.slot == slot]
     return (nodes[0].constants[name],)
 
 
 _GRAPH_PLACES: dict[str, Callable[..., Sequence[Any]]] = {
-    SLOT: lambda frame, slot: (frame.values[slot],),
+    SLOT: lambda frame, place: (frame.values[frame.slot_at(place)],),
     CONSTANT: _constant,
 }
 #: Of a map's frame; its items count from the first of the whole map.

@@ -20,6 +20,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from daskflow.admission import Pool
+from daskflow.eagerframe import EagerFrame
 from daskflow.entity import LAUNCH_PLAN
 from daskflow.frames import MISSING, Away, External, Frame, GraphFrame, MapFrame, known
 from daskflow.graph import Node
@@ -200,7 +201,7 @@ def on_terms(owner: str, frame: Frame, slot: int, terms: Terms) -> Unit:
     else:
         assert isinstance(frame, GraphFrame)
         node = frame.todo[frame.cursor - 1]
-        key = unit_key(owner, node.entity.short_name, "t", frame.scope.digest, slot)
+        key = unit_key(owner, node.entity.short_name, "t", frame.scope.digest, frame.place(slot))
         unit = Unit(key, (frame.part([node], (slot,)),), (), _pool(frame, [node]), frame.scope.depth + 1)
         _hand_over(frame, key, (slot,))
         unit = unit.contained(frame)
@@ -221,7 +222,7 @@ def _chains_unit(owner: str, frame: GraphFrame, nodes: list[Node], uses: dict[in
         for slot in node.deps:
             inside[slot] = inside.get(slot, 0) + 1
     exports = tuple(node.slot for node in nodes if uses.get(node.slot, 0) > inside.get(node.slot, 0))
-    key = unit_key(owner, nodes[0].entity.short_name, "n", frame.scope.digest, [node.slot for node in nodes])
+    key = unit_key(owner, nodes[0].entity.short_name, "n", frame.scope.digest, [frame.place(node.slot) for node in nodes])
     unit = Unit(key, (frame.part(nodes, exports),), (), _pool(frame, nodes), frame.scope.depth + 1)
     _hand_over(frame, key, exports)
     return unit.contained(frame)
@@ -288,7 +289,7 @@ def tail(owner: str, frames: Sequence[Frame], policy: Policy, now: float, *, sto
     units: list[Unit] = []
     rest: _Rest | None = None
     for frame in reversed(frames):
-        if (stopped or rest is not None) and (pending := _pending(frame, policy)):
+        if (stopped or rest is not None or isinstance(frame, EagerFrame)) and (pending := _pending(frame, policy)):
             units.extend(_take_from(owner, frame, pending, policy, mean_time(frame, now)))
         if isinstance(frame, MapFrame):
             rest = _rest_of_map(owner, frame, rest, units)
@@ -306,6 +307,9 @@ def _result_unit(owner: str, rest: _Rest) -> Unit:
     name = lowest.entity.short_name if lowest.entity is not None else "result"
     key = unit_key(owner, name, "r", lowest.scope.digest)
     unit = Unit(key, tuple(reversed(rest.stack)), tuple(sorted(rest.needs)), rest.pool, lowest.scope.depth)
+    if isinstance(rest.stack[0], EagerFrame):
+        # Its body goes on with whichever of its calls ends first.
+        unit = unit._replace(terms=Terms(soon=True))
     if isinstance(lowest, (GraphFrame, MapFrame)) and lowest.exports in (None, False):
         return unit._replace(domain=lowest.scope.domain)
     return unit.contained(lowest)
@@ -382,7 +386,7 @@ def _name(owner: str, frame: GraphFrame, parts: list[Region], result: Region) ->
     """Give regions their keys, and put those in the place of the regions in what others need."""
     keys: dict[int, str] = {}
     for region in parts:
-        slots = [node.slot for node in region.nodes]
+        slots = [frame.place(node.slot) for node in region.nodes]
         keys[region.number] = unit_key(owner, region.nodes[0].entity.short_name, "w", frame.scope.digest, slots)
     for region in (*parts, result):
         region.needs = {keys[need] if isinstance(need, int) else need for need in region.needs}

@@ -69,6 +69,8 @@ class Terms(NamedTuple):
         The launch plan that it begins a run of, if those are limited.
     attempt : int
         The number of the attempt that it makes, from 0 on.
+    soon : bool
+        Whether it may start as soon as one of the units that it needs has ended, instead of all.
     """
 
     lease: str = ""
@@ -78,6 +80,7 @@ class Terms(NamedTuple):
     gate: Gate | None = None
     plan: PlanLimit | None = None
     attempt: int = 0
+    soon: bool = False
 
     @property
     def waits(self) -> bool:
@@ -91,7 +94,7 @@ NOTHING = Terms()
 
 def read_terms(record: Any) -> Terms:
     """Return terms that have travelled."""
-    lease, held, resources, delay, gate, plan, attempt = record
+    lease, held, resources, delay, gate, plan, attempt, soon = record
     return Terms(
         lease,
         held,
@@ -100,4 +103,5 @@ def read_terms(record: Any) -> Terms:
         None if gate is None else Gate(*gate),
         None if plan is None else PlanLimit(*plan),
         attempt,
+        soon,
     )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskflow import failed, shipping
 from daskflow.caching import CacheSettings
+from daskflow.eagerframe import EagerFrame
 from daskflow.errors import RunCancelled, VersionMismatch
 from daskflow.execute import STUCK, Execution, has_more
 from daskflow.failed import AllFailed, Failed
@@ -29,7 +30,7 @@ from daskflow.payload import Payload
 from daskflow.policy import Policy
 from daskflow.references import Kept, References, Scale, computed
 from daskflow.result import Result
-from daskflow.spilling import Unit, on_terms, tail, take
+from daskflow.spilling import Unit, mean_time, on_terms, tail, take
 from daskflow.stacks import arrive, is_run, link, stack, unit_result
 from daskflow.taskcontext import Surroundings
 from daskflow.terms import Terms
@@ -228,7 +229,7 @@ class Running:
         self.execution.cache, self.execution.mocks = self.cache, self.probe
         self.execution.terms, self.execution.hand_over = self.payload.terms, self._hand_over
         self.execution.answer, self.execution.declared = self.payload.answer, self.payload.options["resources"]
-        self.execution.fell = self._fell
+        self.execution.fell, self.execution.lets_go = self._fell, self._lets_go
         self.execution.surroundings = self._surroundings()
         with nullcontext() if eager else watchdog.watching(self):
             value = self.execution.run()
@@ -310,12 +311,16 @@ class Running:
     def _spill_entered(self, execution: Execution) -> None:
         """Hand over every node of a frame that was just entered; what the unit came with it executes itself."""
         frames = stack(execution.frame)
-        if len(frames) > 1:
+        if len(frames) > 1 or isinstance(frames[-1], EagerFrame):
             self._send_spilled(frames, take(self.key, frames[-1:], self.policy, time.perf_counter(), keep=False))
 
     def _hand_over(self, execution: Execution, frame: Frame, slot: int, terms: Terms) -> None:
         """Hand over a node that may start only on some terms: it waits for them where that costs no thread."""
         self._send_spilled(stack(execution.frame), [on_terms(self.key, frame, slot, terms)])
+
+    def _lets_go(self, frame: Frame) -> bool:
+        mean = mean_time(frame, time.perf_counter())
+        return mean is not None and mean >= self.policy.budget * _LONG
 
     def _fell(self, domains: list[tuple[str, ...]], error: BaseException) -> None:
         """Have what other units execute of something that has failed ended."""

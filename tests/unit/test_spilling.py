@@ -22,7 +22,7 @@ expressions = st.recursive(
     st.integers(0, 9),
     lambda inner: st.builds(
         lambda kind, parts: (kind, *parts),
-        st.sampled_from([*(kind for kind in BUILDERS if kind not in ("fragile", "some")), "total"]),
+        st.sampled_from([*(kind for kind in BUILDERS if kind not in ("fragile", "some")), "total", "eagerly"]),
         st.lists(inner, min_size=1, max_size=5),
     ),
     max_leaves=25,
@@ -34,7 +34,7 @@ failing = st.recursive(
     st.integers(0, 9),
     lambda inner: st.builds(
         lambda kind, parts: (kind, *parts),
-        st.sampled_from(["fragile", "some", "tries", "tries", "half", "guard", "going", "total", "map", "plan", "deep"]),
+        st.sampled_from(["fragile", "some", "tries", "tries", "half", "guard", "going", "eagerly", "total", "map", "plan", "deep"]),
         st.lists(inner, min_size=1, max_size=4),
     ),
     max_leaves=20,

@@ -7,6 +7,7 @@ Some values are taken for large and stay where they were made; and a unit may be
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import io
 import itertools
@@ -117,6 +118,19 @@ def going(first: Any, second: Any) -> int:
     return plus(a=plus(a=one, b=1), b=plus(a=two, b=-1))
 
 
+@fl.eager
+async def eagerly(expressions: list[Any]) -> int:
+    async def twice(expression: Any) -> int:
+        made = await expand(expression=expression)
+        return await plus(a=made, b=await plus(a=made, b=0))
+
+    amounts = await asyncio.gather(*(twice(one) for one in expressions))
+    amount = 0
+    for one in amounts:
+        amount = await plus(a=amount, b=one)
+    return amount
+
+
 @fl.dynamic
 def expand(expression: Any) -> int:
     return build(expression)  # type: ignore[no-any-return]
@@ -153,6 +167,7 @@ RAW: dict[str, Any] = {
     "expand": lambda parts: expand(expression=tuple(parts)),
     "tries": lambda parts: total_some(numbers=fl.map_task(expand, min_successes=0)(expression=parts)),
     "half": lambda parts: total_some(numbers=fl.map_task(expand, min_success_ratio=0.5)(expression=parts)),
+    "eagerly": lambda parts: eagerly.node(expressions=parts),
     "guard": lambda parts: guarded(expression=parts[0]),
     "going": lambda parts: going(first=parts[0], second=parts[-1]),
 }
@@ -184,6 +199,8 @@ def worth(expression: Any) -> int:
         return _worth_of_some(
             [attempt(lambda part=part: worth(part)) for part in parts], len(parts) if kind == "tries" else len(parts) // 2
         )
+    if kind == "eagerly":
+        return 2 * sum(map(worth, parts))
     if kind == "guard":
         return 2 * worth(parts[0])
     if kind == "going":
@@ -460,7 +477,7 @@ class Model:
         if self.store is not None:
             self.execution.cache = NodeCache(lambda: _SETTINGS, lambda _: self.store)  # type: ignore[arg-type,return-value]
             self.execution.terms, self.execution.hand_over = self.creates[key].terms, self._hand_over
-        self.execution.fell = self._fell
+        self.execution.fell, self.execution.lets_go = self._fell, lambda _: self.random.random() < 0.5
         try:
             value = self.execution.run()
         except Died:
