@@ -48,9 +48,16 @@ class Announcer:
 
     def stop(self, key: str) -> None:
         """Tell the worker that executes a unit that nobody needs its result."""
+        self._tell_unit(key, {"op": "daskflow-stop", "key": key})
+
+    def fell(self, key: str, domain: str, failure: dict[str, Any]) -> None:
+        """Tell the worker that executes a unit that something has failed of which it executes a part."""
+        self._tell_unit(key, {"op": "daskflow-fell", "key": key, "domain": domain, "failure": failure})
+
+    def _tell_unit(self, key: str, message: dict[str, Any]) -> None:
         task = self.scheduler.tasks.get(key)
         if task is not None and task.processing_on is not None:
-            self._send(task.processing_on.address, {"op": "daskflow-stop", "key": key})
+            self._send(task.processing_on.address, message)
 
     def _tell(self, worker: str, full: list[str], free: list[str]) -> None:
         self._send(worker, {"op": "daskflow-hungry", "hungry": self._hungry, "full": full, "free": free})

@@ -7,7 +7,24 @@ from typing import Any
 
 from daskflow.admission import Admission
 from daskflow.leasing import Leases
-from daskflow.records import Adopt, Create, Ended, Free, Instruction, LedgerError, Lift, Run, Spec, State, Status, Stop, Unit, Value, Wake
+from daskflow.records import (
+    Adopt,
+    Create,
+    Ended,
+    Fell,
+    Free,
+    Instruction,
+    LedgerError,
+    Lift,
+    Run,
+    Spec,
+    State,
+    Status,
+    Stop,
+    Unit,
+    Value,
+    Wake,
+)
 from daskflow.terms import NOTHING, PlanLimit
 
 
@@ -38,8 +55,9 @@ class Books:
         except KeyError:
             raise LedgerError(f"unit {key} is not known") from None
 
-    def _add(self, run: Run, spec: Spec) -> Unit:
+    def _add(self, run: Run, spec: Spec, owner: Unit | None = None) -> Unit:
         unit = Unit(run, spec)
+        unit.owner = owner if spec.domain else None
         unit.deps = tuple(self._find(key) for key in spec.deps)
         self.units[spec.key] = run.units[spec.key] = unit
         for domain in unit.domain:
@@ -72,7 +90,11 @@ class Books:
         if domain in run.fallen or run.status.ended:
             return
         run.fallen[domain] = failure
-        for unit in list(run.domains.get(domain, ())):
+        units = list(run.domains.get(domain, ()))
+        # Who spilled them executes a part of it as well, unless it is one of them itself.
+        owners = dict.fromkeys(unit.owner for unit in units if unit.owner is not None and domain not in unit.owner.domain)
+        self.instructions.extend(Fell(owner.key, domain, failure) for owner in owners if owner.state is State.RUNNING)
+        for unit in units:
             # What it tails to is in the domain as well.
             if not unit.finished and unit.state is not State.TAILED and self.units.get(unit.key) is unit:
                 self._end_failed(unit, failure)

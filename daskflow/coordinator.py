@@ -17,7 +17,7 @@ from daskflow.dask_tasks import DaskTasks
 from daskflow.ledger import Ledger
 from daskflow.pace import Pace
 from daskflow.payload import Payload
-from daskflow.records import Adopt, Crash, Create, Ended, Free, Lift, Status, Stop, Value, Wake
+from daskflow.records import Adopt, Create, Ended, Fell, Free, Lift, Status, Stop, Value, Wake, plain_failure
 from daskflow.register import Entry, Register
 from daskflow.versions import versions
 from daskflow.wire import read_pool, read_spec
@@ -61,6 +61,7 @@ class Coordinator:
         self._carriers: dict[type, Callable[[Any], object]] = {
             Adopt: self._adopt,
             Stop: lambda one: self.announcer.stop(one.key),
+            Fell: lambda one: self.announcer.fell(one.key, one.domain, plain_failure(one.failure)),
             Wake: lambda one: asyncio.get_running_loop().call_later(one.seconds, self._wake, one.key),
             Ended: lambda one: self._ended(one.run),
         }
@@ -156,14 +157,9 @@ class Coordinator:
 
     async def state(self) -> dict[str, Any]:
         """Return how much there is of everything."""
-        admission = self.ledger.admission
         return {
             "runs": {run.id: run.status.value for run in self.ledger.runs.values()},
-            "units": len(self.ledger.units),
-            "running": admission.n_running,
-            "waiting": admission.n_waiting,
-            "pools": 0 if admission.is_empty() else 1,
-            "leases": len(self.ledger.leases),
+            **self.ledger.counts(),
             "shipments": len(self.register.code),
             "faults": self.faults,
         }
@@ -178,7 +174,7 @@ class Coordinator:
             "key": record.result,
             "value": entry.value[1] if entry.value is not None and entry.value[0] == record.result else None,
             "nbytes": self.tasks.nbytes(record.result) if record.result else 0,
-            "failure": None if failure is None else _plain(failure),
+            "failure": None if failure is None else plain_failure(failure),
         }
 
     def _retire(self, run: str) -> None:
@@ -386,7 +382,7 @@ class Coordinator:
     def _create(self, one: Create) -> str:
         names = tuple(name for name, _ in one.deps)
         options, threads = self.register.runs[one.run].options, self.tasks.total_threads
-        failures = {name: _plain(failure) for name, failure in one.failures}
+        failures = {name: plain_failure(failure) for name, failure in one.failures}
         payload = Payload(one.key, one.run, one.payload, names, options, threads, terms=one.terms, failures=failures, answer=one.answer)
         return self.tasks.create(payload, [key for _, key in one.deps], one.depth)
 
@@ -404,10 +400,3 @@ class Coordinator:
     def _broadcast(self) -> None:
         admission = self.ledger.admission
         self.announcer.announce(admission.n_running < self.tasks.total_threads, admission.take_changed())
-
-
-def _plain(failure: Any) -> dict[str, Any]:
-    """Return the record of a failure as it travels."""
-    if isinstance(failure, Crash):
-        return {"crash": f"{failure.deaths} workers died while they executed {failure.key}"}
-    return dict(failure)

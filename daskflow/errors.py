@@ -191,3 +191,8 @@ class NodeError:
 
     message: str
     failed_node_id: str
+
+
+#: Flyte's names.
+FlyteDisapprovalException = Disapproved
+FlyteError = NodeError

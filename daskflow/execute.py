@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 from daskflow import context, planslots
 from daskflow.caching import CacheOptions
 from daskflow.cachingsteps import DONE, CachingSteps, NotCached
-from daskflow.catching import catch, passed_over, raise_failures, tolerate, too_few
+from daskflow.catching import passed_over, raise_failures, tolerate, too_few
 from daskflow.eagerframe import EagerFrame, drop
+from daskflow.eagersteps import STUCK, EagerSteps
 from daskflow.entity import BRANCH, DYNAMIC, EAGER, GATE, LAUNCH_PLAN, MAP, TASK, Entity
+from daskflow.failingsteps import FailingSteps
 from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame
 from daskflow.graph import resolve
 from daskflow.launchplan import enter_static
 from daskflow.leases import Lease
 from daskflow.nodecache import NodeCache
-from daskflow.outcome import annotate
 from daskflow.stacks import node_address, stack
 from daskflow.taskcontext import Place, Surroundings, leave
 from daskflow.taskoptions import PLAIN, TaskOptions
@@ -34,11 +35,8 @@ from daskflow.termsteps import ComeBack, TermSteps
 if TYPE_CHECKING:
     from daskflow.journal import Journal
 
-#: What an execution gives when what is left of it waits for other units.
-STUCK = object()
 
-
-class Execution(CachingSteps, TermSteps):
+class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
     """Executes frames until the lowest one is done.
 
     Parameters
@@ -102,6 +100,8 @@ class Execution(CachingSteps, TermSteps):
         self.mocks: Any = None
         self.surroundings = Surroundings()
         self._held: dict[str, Lease] = {}
+        self._limited = False
+        self._fallen: tuple[str, BaseException] | None = None
         self._spill = spill
         self._eager = eager
         self._frames: dict[type, Callable[[Any], Any]] = {
@@ -132,47 +132,7 @@ class Execution(CachingSteps, TermSteps):
             drop(stack(self.frame))
             for lease in self._held.values():
                 lease.release()
-            if self.hand_over is None:
-                planslots.end_all(self)
-
-    def _to_the_end(self) -> Any:
-        """Go on, in spite of failures, as long as some frame takes them."""
-        while True:
-            try:
-                self._raise_arrived()
-                return self._loop()
-            except BaseException as raised:
-                annotate(raised, *self._where(), self.current[0].item(self.current[1]))
-                if self.mocks is not None:
-                    self.mocks.failed(self, raised)
-                error = self._caught(raised)
-                if error is raised:
-                    raise
-                if error is not None:
-                    raise error from None
-
-    def _raise_arrived(self) -> None:
-        """Fail where a result that is needed has arrived as a failure."""
-        for frame in stack(self.frame):
-            if frame.failed is not None:
-                failed, frame.failed = frame.failed, None
-                self.current = (frame, -1)
-                raise failed.exception()
-
-    def _caught(self, error: BaseException) -> BaseException | None:
-        """Let the nearest frame that takes an error have it; return what is to be raised where none does."""
-        if isinstance(error, (NotCached, KeyboardInterrupt)) or error is self.cancelled:
-            return error
-        catcher = catch(*self.current, error)
-        if catcher.frame is not None:
-            left = stack(catcher.frame)
-            drop([frame for frame in stack(self.frame) if frame not in left])
-            self.frame = catcher.frame
-        if self.journal is not None and catcher.fell is not None:
-            self.journal.fell(node_address(*catcher.fell))
-        if self.fell is not None and catcher.frame is not None and catcher.domains:
-            self.fell(catcher.domains, catcher.error)
-        return catcher.error if catcher.frame is None else None
+            planslots.end_all(self)
 
     def address(self) -> str:
         """Return the address of the node that is executing."""
@@ -202,7 +162,7 @@ class Execution(CachingSteps, TermSteps):
                 continue
             if result is STUCK:
                 return STUCK
-            if frame.entity is not None and frame.entity.kind == LAUNCH_PLAN and self.hand_over is None:
+            if self._limited and frame.entity is not None:
                 planslots.end(frame.entity.name, self)
             if isinstance(frame, GraphFrame) and (self.journal is not None or frame.key is not None):
                 self._ended(frame, result)
@@ -231,43 +191,10 @@ class Execution(CachingSteps, TermSteps):
             return STUCK
         return self._result(frame)
 
-    def _eager_frame(self, frame: EagerFrame) -> Any:
-        """Execute an eager's calls, and its body between them, until one enters a frame of its own, or the body waits for others."""
-        if frame.body is None:
-            from daskflow.eagerbody import EagerBody
-
-            frame.body = EagerBody(frame.entity, frame, lambda: self.cancelled)
-        while True:
-            self._step(frame)
-            if self._eager and self._spill is not None:
-                self._spill(self)
-            if frame.left and frame.outstanding and self.lets_go is not None and self.lets_go(frame):
-                return STUCK
-            stopped = self._nodes(frame)
-            if stopped is not None:
-                return stopped
-            if not frame.news() and not frame.left:
-                break
-        if (self.check is not None and self.check(self)) or frame.outstanding or not frame.body.done:
-            return STUCK
-        self.current = (frame, -1)
-        return frame.entity.interface.outputs.check(frame.body.result(), frame.entity.name)  # type: ignore[union-attr]
-
-    def _step(self, frame: EagerFrame) -> None:
-        """Give a body the values that are here, and run it until it waits for others."""
-        self.current = (frame, -1)
-        body = frame.body
-        for slot in frame.news():
-            body.give(slot, frame.values[slot])
-        self._plain(body.step, {})
-        calls, body.builder.pending = body.builder.pending, []
-        for node in calls:
-            frame.call(node)
-        self._pause()
-
     def _nodes(self, frame: GraphFrame) -> Any:
         """Execute the frame's nodes; return what stopped that, or ``None`` where none is left."""
-        values, catches = frame.values, frame.catches
+        values, body = frame.values, frame.entity
+        catches = body is not None and body.keep_going
         if not frame.started:
             frame.started = time.perf_counter()
         while frame.cursor < len(frame.todo):
@@ -297,10 +224,10 @@ class Execution(CachingSteps, TermSteps):
         self.current = (frame, -1)
         if frame.failing is not None:
             raise frame.failing.exception()
-        if frame.catches:
+        entity = frame.entity
+        if entity is not None and entity.keep_going:
             raise_failures(frame)
         value = resolve(frame.graph.output, frame.values)
-        entity = frame.entity
         return value if entity is None else entity.interface.outputs.check(value, entity.name)
 
     def _map_frame(self, frame: MapFrame) -> Any:
@@ -341,7 +268,9 @@ class Execution(CachingSteps, TermSteps):
 
     def _task(self, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any], key: str | None, options: Any) -> None:
         if options.plain:
-            value = self._plain(entity.body, inputs)
+            value = self._user(entity.body, inputs)
+            if context.state.task is not None:
+                leave()
         else:
             value = self._surrounded(frame, slot, entity, entity.body, inputs, options)
             if value is STUCK:
@@ -354,12 +283,11 @@ class Execution(CachingSteps, TermSteps):
 
     def _plain(self, body: Callable[..., Any], inputs: dict[str, Any]) -> Any:
         """Call a user's function."""
-        try:
-            return self._user(body, inputs)
-        finally:
-            # What was asked of the context was of this node.
-            if context.state.task is not None:
-                leave()
+        value = self._user(body, inputs)
+        # What was asked of the context was of this node.
+        if context.state.task is not None:
+            leave()
+        return value
 
     def _surrounded(self, frame: Frame, slot: int, entity: Any, body: Callable[..., Any], inputs: dict[str, Any], options: Any) -> Any:
         """Call a user's function with what its options say around it; :data:`STUCK` where another unit does, or this one later."""
@@ -377,7 +305,7 @@ class Execution(CachingSteps, TermSteps):
         frame, slot = self.current
         entity = entity or self.entity()
         run_id, address = self._where()
-        return self.surroundings.place(entity.name, run_id, address, frame.item(slot), options or PLAIN, lambda: self.cancelled)
+        return self.surroundings.place(entity.name, run_id, address, frame.item(slot), options or PLAIN, self._why_cancelled)
 
     def entity(self) -> Any:
         """Return what the node that is executing calls."""
@@ -404,6 +332,8 @@ class Execution(CachingSteps, TermSteps):
         """Between two nodes: the place to stop, and to hand over work."""
         if self.cancelled is not None:
             raise self.cancelled
+        if self._fallen is not None:
+            self._fall(*self._fallen)
         if self.wants_spill and self._spill is not None:
             self.wants_spill = False
             self._spill(self)
@@ -456,6 +386,7 @@ class Execution(CachingSteps, TermSteps):
         if self._is_elsewhere(parent, slot, plan, None):
             return False
         self.begin_plan(plan)
+        self._limited = True
         return True
 
 
@@ -465,3 +396,5 @@ def has_more(execution: Execution) -> bool:
 
 
 _ENTERED = object()
+
+__all__ = ["STUCK", "Execution", "has_more"]

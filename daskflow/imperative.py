@@ -6,17 +6,18 @@ from typing import Any
 
 from daskflow import context
 from daskflow.builder import Builder
-from daskflow.conditional import ConditionalSection, conditional
+from daskflow.conditionals import ConditionalSection, conditional
 from daskflow.entity import LAUNCH_PLAN, WORKFLOW, Entity
 from daskflow.errors import DefinitionError, GraphError
 from daskflow.graph import Graph
 from daskflow.interface import Interface, Outputs, Parameter
 from daskflow.nodes import NodeHandle, create_node
 from daskflow.promise import Promise
-from daskflow.workflow import Workflow, WorkflowFailurePolicy, check_handler
+from daskflow.workflow import Workflow as _Workflow
+from daskflow.workflow import WorkflowFailurePolicy, check_handler
 
 
-class ImperativeWorkflow(Workflow[..., Any]):
+class ImperativeWorkflow(_Workflow[..., Any]):
     """A workflow that is put together call by call.
 
     Parameters
@@ -202,3 +203,7 @@ class ImperativeWorkflow(Workflow[..., Any]):
         values = [value for value, _ in self._returned.values()]
         returned = None if not values else values[0] if len(values) == 1 else tuple(values)
         return self._finished(builder.finish(returned, self.interface.outputs).with_inputs(len(self._inputs)))
+
+
+#: Flyte's name.
+Workflow = ImperativeWorkflow

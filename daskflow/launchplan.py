@@ -76,6 +76,7 @@ class LaunchPlan(Entity[P, R_co]):
         self.name = name
         self.short_name = name.rpartition(".")[2]
         self.properties = options
+        self.keep_going = workflow.keep_going
         # What is asked for each call is found without a detour.
         self.default_inputs = options.default_inputs
         self.fixed_inputs = options.fixed_inputs
@@ -105,11 +106,6 @@ class LaunchPlan(Entity[P, R_co]):
     def annotations(self) -> Mapping[str, str]:
         """The plan's annotations."""
         return self.properties.annotations
-
-    @property
-    def keep_going(self) -> bool:  # type: ignore[override]
-        """Whether the workflow's other nodes are executed when one has failed."""
-        return self.workflow.keep_going
 
     @property
     def handler(self) -> Any:

@@ -136,7 +136,7 @@ class Ledger(Books):
         for spec in specs:
             known = self.units.get(spec.key)
             if known is None or known not in unit.pins:
-                child = known or self._add(unit.run, spec)
+                child = known or self._add(unit.run, spec, owner=unit)
                 child.refs += 1
                 unit.pins[child] = None
         for pool in holds:
@@ -240,3 +240,10 @@ class Ledger(Books):
     def living(self) -> Iterator[Run]:
         """Yield the runs that have not ended."""
         return (run for run in self.runs.values() if not run.status.ended)
+
+    def counts(self) -> dict[str, int]:
+        """Return how much there is of everything."""
+        admission = self.admission
+        waiting, running = admission.n_waiting, admission.n_running
+        pools = 0 if admission.is_empty() else 1
+        return {"units": len(self.units), "running": running, "waiting": waiting, "pools": pools, "leases": len(self.leases)}

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from daskflow import context, shipping
+from daskflow import shipping
 from daskflow.entity import LAUNCH_PLAN, MAP, WORKFLOW, Entity
 from daskflow.execute import Execution
 from daskflow.graph import Graph, Node, Ref, follow, like
@@ -243,6 +243,3 @@ def to_delayed(entity: Entity[..., Any], inputs: dict[str, Any]) -> Any:
     else:
         output = lowering.node(entity, checked, scope, entity.short_name, 0)
     return lowering.result(output, entity.short_name)
-
-
-context.to_delayed = to_delayed

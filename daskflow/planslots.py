@@ -56,6 +56,8 @@ def end(plan: str, execution: Any) -> None:
 
 def end_all(execution: Any) -> None:
     """End all runs of an execution that is over."""
+    if not _begun:
+        return
     with _changed:
         for plan in [plan for plan, runs in _begun.items() if execution in runs]:
             _begun[plan] = [one for one in _begun[plan] if one is not execution]

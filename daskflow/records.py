@@ -134,6 +134,14 @@ class Stop(NamedTuple):
     key: str
 
 
+class Fell(NamedTuple):
+    """Something has failed of which the task executes a part, and which may fail without it."""
+
+    key: str
+    domain: str
+    failure: Any
+
+
 class Wake(NamedTuple):
     """Say when so many seconds have passed."""
 
@@ -147,7 +155,7 @@ class Ended(NamedTuple):
     run: str
 
 
-Instruction = Create | Adopt | Lift | Free | Stop | Wake | Ended
+Instruction = Create | Adopt | Lift | Free | Stop | Fell | Wake | Ended
 
 
 class Crash(NamedTuple):
@@ -179,6 +187,7 @@ class Unit:
         "leases",
         "missing",
         "opened",
+        "owner",
         "payload",
         "pins",
         "pool",
@@ -201,6 +210,8 @@ class Unit:
         self.opened = False
         self.answer: bytes | None = None
         self.domain = spec.domain
+        #: The unit that spilled it, where it may fail without that.
+        self.owner: Unit | None = None
         #: Why it has no result, and will have none; opaque.
         self.failure: Any = None
         #: What it holds, of its own or of a unit that it is the tail of.
@@ -269,3 +280,10 @@ class Run:
         self.domains: dict[str, dict[Unit, None]] = {}
         self.fallen: dict[str, Any] = {}
         self.gates: dict[str, Unit] = {}
+
+
+def plain_failure(failure: Any) -> dict[str, Any]:
+    """Return the record of a failure as it travels."""
+    if isinstance(failure, Crash):
+        return {"crash": f"{failure.deaths} workers died while they executed {failure.key}"}
+    return dict(failure)

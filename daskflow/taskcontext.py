@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from daskflow import context
+from daskflow.contextparts import ExecutionId, Stats, TaskId
 from daskflow.errors import RunCancelled, TaskTimeout
 from daskflow.secrets import SecretsManager
 from daskflow.taskoptions import PLAIN, TaskOptions
@@ -109,40 +110,6 @@ class Surroundings:
 def too_late(place: Place, seconds: float) -> TaskTimeout:
     """Return what an attempt raises whose time is up."""
     return TaskTimeout(f"task {place.task} lasted longer than its timeout of {seconds:g} s")
-
-
-class ExecutionId(NamedTuple):
-    """The id of a run, as Flyte's are: its name, and constants for what is Flyte's alone."""
-
-    project: str
-    domain: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"ex:{self.project}:{self.domain}:{self.name}"
-
-
-class TaskId(NamedTuple):
-    """The id of a task: its full name, and constants for what is Flyte's alone."""
-
-    project: str
-    domain: str
-    name: str
-    version: str
-
-
-class Stats:
-    """Flyte's statistics, which go nowhere: Dask's own are on its dashboard."""
-
-    def incr(self, *args: object, **tags: object) -> None:
-        """Take a count."""
-
-    decr = gauge = timing = incr
-
-    @contextmanager
-    def timer(self, *args: object, **tags: object) -> Iterator[None]:
-        """Take a time."""
-        yield
 
 
 class Deck:

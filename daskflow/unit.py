@@ -67,6 +67,7 @@ class Link:
         self.units: weakref.WeakValueDictionary[str, Running] = weakref.WeakValueDictionary()
         worker.stream_handlers["daskflow-hungry"] = self._on_hungry
         worker.stream_handlers["daskflow-stop"] = self._on_stop
+        worker.stream_handlers["daskflow-fell"] = self._on_fell
         self.send({"op": "daskflow-hello"})
 
     def _on_hungry(self, hungry: bool, full: list[str], free: list[str], **_: Any) -> None:
@@ -77,6 +78,11 @@ class Link:
         unit = self.units.get(key)
         if unit is not None:
             unit.fail(RunCancelled(f"nobody needs what unit {key} was executing any more"))
+
+    def _on_fell(self, key: str, domain: str, failure: dict[str, Any], **_: Any) -> None:
+        unit = self.units.get(key)
+        if unit is not None and unit.execution is not None:
+            unit.execution.interrupt(domain, failed.error_of(unit.payload.run, failure))
 
     def send(self, message: dict[str, Any], data: dict[str, Result] | None = None, last: bool = False) -> None:
         """Send a message; it arrives before word that the task that sends it has ended.
