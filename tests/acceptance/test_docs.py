@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -49,6 +50,19 @@ def test_the_page_of_types_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     names: dict[str, Any] = {"__name__": "types"}
     exec(blocks("docs/types.md", "python")[0], names)
     assert names["lines_written"](number=3) == 1
+
+
+def test_the_page_of_workflows_runs() -> None:
+    """Its entities are what it says that they are."""
+    names: dict[str, Any] = {"__name__": "workflows"}
+    for block in blocks("docs/workflows.md", "python"):
+        exec(block, names)
+    assert names["shrink"](a=20) == 10
+    assert names["shrink"](a=2) == 6
+    assert names["in_order"]() == 3
+    assert names["flow"](number=20) == 5
+    assert names["inverted"](l=[0, 2]) == [None, 0.5]
+    assert asyncio.run(names["all_halvings"](l=[1, 8])) == [0, 3]
 
 
 def test_the_page_of_tasks_runs() -> None:
