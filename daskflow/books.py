@@ -79,9 +79,10 @@ class Books:
             self._enqueue(unit)
         return unit
 
-    def _fail(self, unit: Unit, failure: Any) -> None:
-        if unit.domain:
-            self._fall(unit.run, unit.domain[-1], failure)
+    def _fail(self, unit: Unit, failure: Any, domain: tuple[str, ...] | None = None) -> None:
+        domain = unit.domain if domain is None else domain
+        if domain:
+            self._fall(unit.run, domain[-1], failure)
         else:
             self.fail_run(unit.run.id, failure)
 

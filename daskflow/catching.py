@@ -60,6 +60,16 @@ def catch(frame: Frame, slot: int, error: BaseException) -> Catcher:
     return Catcher(None, None, error, domains)
 
 
+def is_overflow(bottom: Frame) -> bool:
+    """Tell whether more items of a map have failed than may, in a frame that has only some of them: the whole map has failed then."""
+    return isinstance(bottom, MapFrame) and bottom.exports and bottom.allowed is not None and bottom.failures > bottom.allowed
+
+
+def is_spread(frame: Frame) -> bool:
+    """Tell whether a map has items in other units as well, some of which may fail, and not all."""
+    return isinstance(frame, MapFrame) and (frame.exports or bool(frame.away)) and frame.allowed is not None
+
+
 def _settle(frame: Frame, slot: int, error: BaseException) -> BaseException | None:
     """Put a failure in the place of a value; return the map's own error where that is one too many."""
     frame.values[slot] = Failed(error)

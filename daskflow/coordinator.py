@@ -1,7 +1,8 @@
 """The coordinator: carries events of clients, workers and Dask into the ledger, and its instructions out to Dask.
 
 It lives in the scheduler process, on its event loop. Nothing here decides; and nothing that goes wrong here may pass for
-success: a fault fails the run that it concerns, and is counted.
+success: a fault fails the run that it concerns, and is counted. It is one long file since it is one table: each message has its few
+lines, and all are about one object's state.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class Coordinator:
             "daskflow-tail": self._on_tail,
             "daskflow-fail": self._on_fail,
             "daskflow-fall": self._on_fall,
+            "daskflow-item-failed": self._on_item_failed,
             "daskflow-report": self._on_report,
             "daskflow-result": self._on_result,
         }
@@ -220,18 +222,24 @@ class Coordinator:
             self.flush_soon()
             asyncio.get_running_loop().call_soon(self.tasks.disown, keys, worker)
 
-    def _on_fail(self, worker: str, key: str, failure: list[Any], report: bytes | None = None, run: str | None = None) -> None:
+    def _on_fail(
+        self, worker: str, key: str, failure: list[Any], report: bytes | None = None, run: str | None = None, whole: bool = False
+    ) -> None:
         if self.tasks.is_on(key, worker):
             entry = self._note(key, report)
             unit = self.ledger.units[key]
             if entry is not None and entry.story.ended is None and not unit.domain:
                 entry.story.failed = run
-            self._guarded(key, lambda: self.ledger.fail(key, {"failure": failure}))
+            self._guarded(key, lambda: self.ledger.fail(key, {"failure": failure}, whole))
 
     def _on_fall(self, worker: str, key: str, domains: list[list[str]], failure: list[Any]) -> None:
         if self.tasks.is_on(key, worker):
             for domain in domains:
                 self._guarded(key, lambda domain=domain: self.ledger.fall(key, domain, {"failure": failure}))  # type: ignore[misc]
+
+    def _on_item_failed(self, worker: str, key: str, map: str, place: int, allowed: int, domain: list[str], failure: list[Any]) -> None:
+        if self.tasks.is_on(key, worker):
+            self._guarded(key, lambda: self.ledger.item_failed(key, map, place, allowed, domain, {"failure": failure}))
 
     def _on_report(self, worker: str, key: str, report: bytes) -> None:
         if self.tasks.is_on(key, worker):

@@ -75,6 +75,8 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         can go on with those only when this execution is over.
     fell
         Called with the domains, and the error, of what has failed while other units execute parts of it.
+    item_failed
+        Called with the frame, slot and error of an item that has failed, of a map of which other units execute parts.
     surroundings : Surroundings
         What the contexts of all its tasks have in common.
     mocks : Probe or None
@@ -97,6 +99,7 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         self.hand_over: Callable[[Execution, Frame, int, Terms], None] | None = None
         self.only_cached = False
         self.fell: Callable[[list[tuple[str, ...]], BaseException], None] | None = None
+        self.item_failed: Callable[[Any, int, BaseException], None] | None = None
         self.mocks: Any = None
         self.surroundings = Surroundings()
         self._held: dict[str, Lease] = {}

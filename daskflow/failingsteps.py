@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from daskflow.cachingsteps import NotCached
-from daskflow.catching import catch
+from daskflow.catching import catch, is_overflow, is_spread
 from daskflow.eagerframe import drop
 from daskflow.frames import Frame
 from daskflow.outcome import annotate
@@ -25,8 +25,11 @@ class FailingSteps:
     cancelled: BaseException | None
     journal: Journal | None
     fell: Callable[[list[tuple[str, ...]], BaseException], None] | None
+    item_failed: Callable[[Any, int, BaseException], None] | None
     mocks: Any
     _fallen: tuple[str, BaseException] | None
+    #: Whether more items of a map than may have failed here, where only some of them are.
+    overflowed: bool = False
 
     def _loop(self) -> Any:
         raise NotImplementedError
@@ -64,14 +67,20 @@ class FailingSteps:
         if isinstance(error, (NotCached, KeyboardInterrupt)) or error is self.cancelled:
             return error
         catcher = catch(*self.current, error)
+        self.overflowed = catcher.frame is None and is_overflow(stack(self.frame)[0])
         if catcher.frame is not None:
             left = stack(catcher.frame)
-            drop([frame for frame in stack(self.frame) if frame not in left])
+            dropped = [frame for frame in stack(self.frame) if frame not in left]
+            if self.journal is not None:
+                self.journal.began(dropped)
+            drop(dropped)
             self.frame = catcher.frame
         if self.journal is not None and catcher.fell is not None:
             self.journal.fell(node_address(*catcher.fell))
         if self.fell is not None and catcher.frame is not None and catcher.domains:
             self.fell(catcher.domains, catcher.error)
+        if self.item_failed is not None and catcher.fell is not None and is_spread(catcher.fell[0]):
+            self.item_failed(*catcher.fell, error)
         return catcher.error if catcher.frame is None else None
 
     def interrupt(self, domain: str, error: BaseException) -> None:

@@ -179,6 +179,11 @@ class Journal:
             self._cached.append((frame.scope.address, labels, list(looked), [str(status) for status in looked.values()]))
             self._looked_in, self._looked = None, {}
 
+    def began(self, frames: Sequence[Frame]) -> None:
+        """Note the child runs among frames that are given up, unless it is known that they have begun."""
+        for frame in frames:
+            self._told.extend(self._open(frame))
+
     def fell(self, address: str) -> None:
         """Note that something has failed while the run goes on."""
         self._fell.append((address, time.perf_counter()))

@@ -164,17 +164,51 @@ class Ledger(Books):
         self._let_go(unit)
         return True
 
-    def fail(self, key: str, failure: Any) -> None:
-        """Fail what fails with a running unit: the run, or something in it that may fail alone."""
+    def fail(self, key: str, failure: Any, whole: bool = False) -> None:
+        """Fail what fails with a running unit: the run, or something in it that may fail alone.
+
+        Parameters
+        ----------
+        key
+            The unit.
+        failure
+            Why; opaque.
+        whole : bool
+            Whether what the unit executes a part of has failed, and not only the part.
+        """
         unit = self._running(key)
         if unit is not None:
-            self._fail(unit, failure)
+            self._fail(unit, failure, unit.domain[:-1] if whole else unit.domain)
 
     def fall(self, key: str, domain: Sequence[str], failure: Any) -> None:
         """Fail something that may fail alone, and of which a running unit, which has found that out, executes a part."""
         unit = self._running(key)
         if unit is not None:
             self._fall(unit.run, domain[-1], failure)
+
+    def item_failed(self, key: str, of: str, place: int, allowed: int, domain: Sequence[str], failure: Any) -> None:
+        """Count an item that has failed of a map, which fails once more have than may.
+
+        Parameters
+        ----------
+        key
+            The running unit that says so.
+        of, place
+            The map and the item; what is said twice counts once.
+        allowed
+            How many may fail.
+        domain
+            What fails with the map.
+        failure
+            Why the item failed.
+        """
+        unit = self._running(key)
+        if unit is None:
+            return
+        failed = unit.run.items.setdefault(of, set())
+        failed.add(place)
+        if len(failed) > allowed:
+            self._fail(unit, failure, tuple(domain))
 
     # ------------------------------------------------------------ what Dask says
 

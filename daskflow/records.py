@@ -265,9 +265,11 @@ class Run:
         By what has failed, why.
     gates : dict
         By its address, the unit that waits at a gate.
+    items : dict
+        By map, the items that have failed.
     """
 
-    __slots__ = ("domains", "failure", "fallen", "gates", "id", "owner", "result", "root", "status", "units")
+    __slots__ = ("domains", "failure", "fallen", "gates", "id", "items", "owner", "result", "root", "status", "units")
 
     def __init__(self, id: str, owner: str) -> None:
         self.id = id
@@ -280,6 +282,7 @@ class Run:
         self.domains: dict[str, dict[Unit, None]] = {}
         self.fallen: dict[str, Any] = {}
         self.gates: dict[str, Unit] = {}
+        self.items: dict[str, set[int]] = {}
 
 
 def plain_failure(failure: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from daskflow.eagerframe import EagerFrame
 from daskflow.errors import RunCancelled, VersionMismatch
 from daskflow.execute import STUCK, Execution, has_more
 from daskflow.failed import AllFailed, Failed
-from daskflow.frames import MISSING, Frame
+from daskflow.frames import MISSING, Frame, MapFrame
 from daskflow.journal import Journal
 from daskflow.nodecache import NodeCache
 from daskflow.outcome import Failure
@@ -236,6 +236,7 @@ class Running:
         self.execution.terms, self.execution.hand_over = self.payload.terms, self._hand_over
         self.execution.answer, self.execution.declared = self.payload.answer, self.payload.options["resources"]
         self.execution.fell, self.execution.lets_go = self._fell, self._lets_go
+        self.execution.item_failed = self._item_failed
         self.execution.surroundings = self._surroundings()
         with nullcontext() if eager else watchdog.watching(self):
             value = self.execution.run()
@@ -264,7 +265,8 @@ class Running:
         if self.execution is None:
             return {}
         try:
-            return {"report": self.journal.report(stack(self.execution.frame)), "run": self.execution.run_id()}
+            report = self.journal.report(stack(self.execution.frame))
+            return {"report": report, "run": self.execution.run_id(), "whole": self.execution.overflowed}
         except Exception:
             return {}
 
@@ -323,6 +325,12 @@ class Running:
     def _hand_over(self, execution: Execution, frame: Frame, slot: int, terms: Terms) -> None:
         """Hand over a node that may start only on some terms: it waits for them where that costs no thread."""
         self._send_spilled(stack(execution.frame), [on_terms(self.key, frame, slot, terms)])
+
+    def _item_failed(self, frame: MapFrame, slot: int, error: BaseException) -> None:
+        """Have the items counted that fail of one map, in whatever unit: it fails as soon as there are too many."""
+        scope = frame.scope
+        count = {"map": scope.digest.hex(), "place": frame.place(slot), "allowed": frame.allowed, "domain": scope.domain}
+        self.link.send({"op": "daskflow-item-failed", "key": self.key, "failure": list(Failure.of(error)), **count})
 
     def _lets_go(self, frame: Frame) -> bool:
         mean = mean_time(frame, time.perf_counter())

@@ -83,3 +83,23 @@ async def test_what_failed_beside_others_is_stopped(c: Any, s: Any, *workers: An
     while any(worker.state.executing_count for worker in workers):
         await asyncio.sleep(0.01)
     assert path.read_text() == "0\n"
+
+
+@fl.task
+def fails_at_once(a: int, path: str) -> int:
+    if a < 2:
+        raise ValueError(f"item {a}")
+    deadline = time.monotonic() + 20
+    while not fl.current_context().cancelled:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return a
+
+
+@on_cluster(spill_after=0)
+async def test_a_map_fails_as_soon_as_it_must(c: Any, s: Any, *workers: Any, tmp_path: Path) -> None:
+    """Once more items have failed than may, the others are not waited for."""
+    run = fl.run(fl.map_task(fails_at_once, min_successes=7), a=list(range(8)), path=[""] * 8, client=c)
+    with pytest.raises(ValueError, match="item"):
+        await run
+    await assert_nothing_left(s)

@@ -477,6 +477,7 @@ class Model:
         if self.store is not None:
             self.execution.cache = NodeCache(lambda: _SETTINGS, lambda _: self.store)  # type: ignore[arg-type,return-value]
             self.execution.terms, self.execution.hand_over = self.creates[key].terms, self._hand_over
+        self.execution.item_failed = self._item_failed
         self.execution.fell, self.execution.lets_go = self._fell, lambda _: self.random.random() < 0.5
         try:
             value = self.execution.run()
@@ -485,7 +486,7 @@ class Model:
             self.ledger.ready(key)
             return
         except Broken as error:
-            self.ledger.fail(key, {"failure": list(Failure.of(error))})
+            self.ledger.fail(key, {"failure": list(Failure.of(error))}, self.execution.overflowed)
             self.ledger.done(key)
             return
         if value is STUCK:
@@ -503,6 +504,10 @@ class Model:
     def _fell(self, domains: list[tuple[str, ...]], error: BaseException) -> None:
         for domain in domains:
             self.ledger.fall(self.key, domain, {"failure": list(Failure.of(error))})
+
+    def _item_failed(self, frame: Any, slot: int, error: BaseException) -> None:
+        scope, failure = frame.scope, {"failure": list(Failure.of(error))}
+        self.ledger.item_failed(self.key, scope.digest.hex(), frame.place(slot), frame.allowed, scope.domain, failure)
 
     def _hand_over(self, execution: Execution, frame: Any, slot: int, terms: Any) -> None:
         specs, values = self._lowered([on_terms(self.key, frame, slot, terms)])
