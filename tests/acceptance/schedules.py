@@ -55,7 +55,7 @@ def unscheduled() -> None:
 
 
 def _mark(name: str) -> dict[str, str]:
-    return {"path": os.path.join(os.environ["SCHEDULES_MARKS"], name)}
+    return {"path": os.path.join(os.environ.get("SCHEDULES_MARKS", "."), name)}
 
 
 # Years apart: what is run here is run because the state says that it was missed.
