@@ -150,7 +150,7 @@ async def answer(client: Client, run: str, name: str, value: Any) -> None:
         When it waits at no such gate, or at several of the name; or when the answer does not fit.
     """
     gate = _gate(run, name, [gate for _, gate in await gates(client, run)])
-    data = shipping.dumps(checked_answer(gate, value))
+    data = shipping.dumps_by_value(checked_answer(gate, value))
     async with _connection(client) as scheduler:
         accepted = await scheduler.daskflow_answer(run=run, address=gate.address, answer=data)
     if not accepted:

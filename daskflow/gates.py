@@ -19,7 +19,7 @@ from daskflow.errors import Disapproved, GateTimeout, GraphError, InputError, Op
 from daskflow.interface import Interface, Outputs, Parameter
 from daskflow.overrides import check_name
 from daskflow.promise import Promise
-from daskflow.shipping import dumps, loads
+from daskflow.shipping import dumps, dumps_whole, loads
 from daskflow.taskcontext import Place
 from daskflow.terms import Gate, Terms
 from daskflow.types import Checker, Mismatch, describe, shorten
@@ -80,7 +80,7 @@ class _Input(GateEntity):
 
     def terms(self, inputs: dict[str, Any], address: str) -> Terms:
         annotation = self.interface.outputs.annotation
-        return Terms(gate=Gate(self.name, address, "input", describe(annotation), dumps(Checker(annotation)), self.timeout))
+        return Terms(gate=Gate(self.name, address, "input", describe(annotation), dumps_whole(Checker(annotation)), self.timeout))
 
     def answered(self, inputs: dict[str, Any], answer: bytes | None) -> Any:
         assert answer is not None
@@ -92,7 +92,7 @@ class _Approval(GateEntity):
         super().__init__(name, {"item": annotation}, annotation, timeout)
 
     def terms(self, inputs: dict[str, Any], address: str) -> Terms:
-        return Terms(gate=Gate(self.name, address, "approval", shorten(inputs["item"]), dumps(Checker(bool)), self.timeout))
+        return Terms(gate=Gate(self.name, address, "approval", shorten(inputs["item"]), dumps_whole(Checker(bool)), self.timeout))
 
     def answered(self, inputs: dict[str, Any], answer: bytes | None) -> Any:
         assert answer is not None
