@@ -123,7 +123,7 @@ class Books:
             unit.run.gates[gate.address] = unit
         seconds = unit.terms.delay if gate is None else gate.timeout
         if seconds is not None:
-            self.instructions.append(Wake(unit.key, seconds))
+            self.instructions.append(Wake(unit.key, unit.run.id, seconds))
 
     def _begins(self, unit: Unit, plan: PlanLimit) -> bool:
         """Tell whether a unit may begin a run of a plan, of which there may be only so many."""

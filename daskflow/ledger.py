@@ -95,9 +95,11 @@ class Ledger(Books):
         """Answer what a unit waits for at a gate; tell whether one waits there."""
         run = self.runs.get(run_id)
         unit = run.gates.pop(address, None) if run is not None else None
-        if unit is None:
+        if run is None or unit is None:
             return False
         unit.opened, unit.answer = True, answer
+        if unit.terms.gate is not None:
+            run.answered[address] = unit.terms.gate.name
         self._enqueue(unit)
         return True
 

@@ -138,6 +138,7 @@ class Wake(NamedTuple):
     """Say when so many seconds have passed."""
 
     key: str
+    run: str
     seconds: float
 
 
@@ -254,9 +255,11 @@ class Run:
         By what has failed, why.
     gates : dict
         By its address, the unit that waits at a gate.
+    answered : dict
+        By the addresses of gates that were answered, their names.
     """
 
-    __slots__ = ("domains", "failure", "fallen", "gates", "id", "owner", "result", "root", "status", "units")
+    __slots__ = ("answered", "domains", "failure", "fallen", "gates", "id", "owner", "result", "root", "status", "units")
 
     def __init__(self, id: str, owner: str) -> None:
         self.id = id
@@ -269,3 +272,4 @@ class Run:
         self.domains: dict[str, dict[Unit, None]] = {}
         self.fallen: dict[str, Any] = {}
         self.gates: dict[str, Unit] = {}
+        self.answered: dict[str, str] = {}

@@ -65,13 +65,15 @@ def _users_modules_by_value() -> Iterator[None]:
     # The registry of modules is the process' own, and somebody else may be using it as well.
     with _by_value_lock:
         known = cloudpickle.list_registry_pickle_by_value()
-        added = [module for name in _users_names() if name not in known and (module := _module(name)) is not None]
-        for module in added:
+        found = [module for name in _users_names() if (module := _module(name)) is not None and module.__name__ not in known]
+        # A child process of multiprocessing has its main module under two names.
+        added = {module.__name__: module for module in found}
+        for module in added.values():
             cloudpickle.register_pickle_by_value(module)
         try:
             yield
         finally:
-            for module in added:
+            for module in added.values():
                 cloudpickle.unregister_pickle_by_value(module)
 
 

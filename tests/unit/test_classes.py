@@ -12,7 +12,7 @@ from typing import Any
 from daskflow import shipping
 from daskflow.files import load
 
-FLOW = '''
+FLOW = """
 from __future__ import annotations
 
 import enum
@@ -39,7 +39,7 @@ class Step:
 class Pair(typing.NamedTuple):
     mode: Mode
     step: Step
-'''
+"""
 
 
 def module(folder: Path) -> Any:
