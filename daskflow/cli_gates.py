@@ -84,8 +84,8 @@ def gates(run: str | None, scheduler: str, as_json: bool) -> None:
 def _waiting(client: Client) -> list[tuple[str, Gate]]:
     from daskflow import driver
 
-    found: list[tuple[str, Gate]] = client.sync(driver.gates, client)
-    return found
+    found: Any = client.sync(driver.gates, client)
+    return list(found)
 
 
 def _id(run: str, waiting: list[tuple[str, Gate]]) -> str:
@@ -170,7 +170,7 @@ def _answer(run: str, name: str, text: str, scheduler: str, kind: str | None = N
 
     with _connected(scheduler) as client:
         id = _run_id(client, run)
-        gate: Gate = client.sync(driver.gate, client, id, name)
+        gate: Any = client.sync(driver.gate, client, id, name)
         if kind not in (None, gate.kind):
             raise InputError(f"gate {gate.name!r} of run {id} asks for {gate.text}, and not for approval; answer it with: daskflow answer")
         given = typed_answer(gate, text)

@@ -138,9 +138,10 @@ def _ask(gate: Gate, place: Place) -> Any:
     given: Any = getattr(_given, "answers", None)
     if callable(given):
         return given(gate)
-    for name in (gate.address, gate.name) if given is not None else ():
-        if name in given:
-            return given[name]
+    named: Mapping[str, Any] = given or {}
+    for name in (gate.address, gate.name):
+        if name in named:
+            return named[name]
     if not somebody_is_here():
         raise _nobody(gate)
     ends = float("inf") if gate.timeout is None else time.monotonic() + gate.timeout
