@@ -104,11 +104,15 @@ class Books:
         if unit.state is State.RUNNING:
             self.instructions.append(Stop(unit.key))
         unit.state, unit.failure, unit.finished = State.FAILED, failure, True
-        if unit.terms.gate is not None:
-            unit.run.gates.pop(unit.terms.gate.address, None)
+        self._leave_gate(unit)
         if unit.created:
             self._free_task(unit)
         self._settle(unit)
+
+    def _leave_gate(self, unit: Unit) -> None:
+        gate = unit.terms.gate
+        if gate is not None and unit.run.gates.get(gate.address) is unit:
+            del unit.run.gates[gate.address]
 
     def _keep(self, unit: Unit, values: Iterable[Value]) -> None:
         """Take up values of a unit as units that have been executed."""
@@ -127,7 +131,8 @@ class Books:
         unit.pins[child] = None
 
     def _enqueue(self, unit: Unit) -> None:
-        if unit.terms is not NOTHING and not self._may_start(unit):
+        # What is made again, since it was lost, has had what it needed: its turn was then, and who has it now may wait for this.
+        if unit.terms is not NOTHING and not unit.finished and not self._may_start(unit):
             return
         unit.state = State.QUEUED
         self.admission.enqueue(unit.key, run=unit.run.id, pool=unit.pool, priority=(-unit.depth,))
@@ -150,7 +155,7 @@ class Books:
             unit.run.gates[gate.address] = unit
         seconds = unit.terms.delay if gate is None else gate.timeout
         if seconds is not None:
-            self.instructions.append(Wake(unit.key, seconds))
+            self.instructions.append(Wake(unit.key, unit.run.id, seconds))
 
     def _begins(self, unit: Unit, plan: PlanLimit) -> bool:
         """Tell whether a unit may begin a run of a plan, of which there may be only so many."""
@@ -161,7 +166,9 @@ class Books:
             elif plan.behavior != "QUEUE":
                 self._fail(unit, {"busy": plan.plan, "limit": plan.limit, "skipped": plan.behavior == "SKIP"})
                 return False
-        return unit.state is State.WAITING and self.leases.take(unit, lease, plan.limit)
+        # The oldest may have been of the same run, which is over then.
+        is_there = self.units.get(unit.key) is unit and unit.state is State.WAITING
+        return is_there and self.leases.take(unit, lease, plan.limit)
 
     def _pass_on(self, unit: Unit, heir: Unit) -> None:
         """The result of a unit will be that of another one, which has its leases now."""
@@ -212,13 +219,16 @@ class Books:
 
     def _arrived(self, waiter: Unit) -> None:
         waiter.missing -= 1
-        if not waiter.missing and waiter.state is State.WAITING:
+        # A limited plan that refused the one before it may have ended the run.
+        if not waiter.missing and waiter.state is State.WAITING and self.units.get(waiter.key) is waiter:
             self._enqueue(waiter)
 
     def _check_root(self, run: Run) -> None:
+        if run.status.ended:
+            return
         assert run.root is not None
         last = run.root.last()
-        if last.finished and not run.status.ended:
+        if last.finished:
             run.status = Status.SUCCEEDED
             run.result = last.key
             self.instructions.append(Ended(run.id))
@@ -256,6 +266,7 @@ class Books:
         unit.run.units.pop(unit.key, None)
         for domain in unit.domain:
             self._leave(unit, domain)
+        self._leave_gate(unit)
         self._end_leases(unit)
 
     def _leave(self, unit: Unit, domain: str) -> None:

@@ -12,6 +12,7 @@ import click
 
 from daskflow import __version__
 from daskflow.cli_cache import cache
+from daskflow.cli_gates import answer, approve, follow, gates, reject
 from daskflow.cli_schedule import schedule
 from daskflow.errors import ClusterError, DaskflowError
 from daskflow.exits import INTERRUPTED, UNREACHABLE, USAGE
@@ -174,6 +175,7 @@ def _result(entity: Entity[..., Any], inputs: dict[str, Any], chosen: dict[str, 
         except DaskflowError as error:
             raise _BadInput(str(error)) from error
         try:
+            follow(run, address)
             return run.result()
         except KeyboardInterrupt:
             run.cancel()
@@ -203,8 +205,8 @@ def _help(entity: Entity[..., Any]) -> str:
     return doc.partition("\n\n")[0] or f"Run the {entity.kind_name} {entity.name}."
 
 
-daskflow.add_command(cache)
-daskflow.add_command(schedule)
+for command in (answer, approve, cache, gates, reject, schedule):
+    daskflow.add_command(command)
 
 
 def main() -> None:

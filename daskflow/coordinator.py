@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from daskflow.alarms import Alarms
 from daskflow.announcer import Announcer
 from daskflow.dask_tasks import DaskTasks
 from daskflow.ledger import Ledger
@@ -45,6 +46,7 @@ class Coordinator:
         self.faults = 0
         self.register = Register()
         self.announcer = Announcer(scheduler)
+        self.alarms = Alarms(self._wake)
         self._scheduled = False
         self._pace = Pace()
         self._handlers: dict[str, Callable[..., Any]] = {
@@ -58,12 +60,13 @@ class Coordinator:
             "daskflow_state": self.state,
             "daskflow_gates": self.gates,
             "daskflow_answer": self.answer,
+            "daskflow_answered": self.answered,
         }
         self._carriers: dict[type, Callable[[Any], object]] = {
             Adopt: self._adopt,
             Stop: lambda one: self.announcer.stop(one.key),
             Fell: lambda one: self.announcer.fell(one.key, one.domain, plain_failure(one.failure)),
-            Wake: lambda one: asyncio.get_running_loop().call_later(one.seconds, self._wake, one.key),
+            Wake: lambda one: self.alarms.set(one.run, one.key, one.seconds),
             Ended: lambda one: self._ended(one.run),
         }
         self._stream_handlers: dict[str, Callable[..., None]] = {
@@ -148,14 +151,20 @@ class Coordinator:
 
     async def gates(self, run: str | None = None) -> list[tuple[str, tuple[Any, ...]]]:
         """Return the runs and gates that wait for an answer; of one run, or of all."""
-        runs = [one for one in self.ledger.runs.values() if run in (None, one.id)]
-        return [(one.id, tuple(unit.terms.gate)) for one in runs for unit in one.gates.values() if unit.terms.gate is not None]
+        units = [unit for one in self.ledger.runs.values() if run in (None, one.id) for unit in one.gates.values()]
+        gates = [(unit.run.id, unit.terms.gate, self.alarms.left(unit.run.id, unit.key)) for unit in units]
+        return [(id, tuple(gate._replace(left=left))) for id, gate, left in gates if gate is not None]
 
     async def answer(self, run: str, address: str, answer: bytes) -> bool:
         """Answer what is waited for at a gate; tell whether it is."""
         accepted = self.ledger.answer(run, address, answer)
         self.flush_soon()
         return accepted
+
+    async def answered(self, run: str) -> tuple[str, dict[str, str]] | None:
+        """Return the status of a run, and the names of gates that were answered in it, by address; None where it is not known."""
+        record = self.ledger.runs.get(run)
+        return None if record is None else (record.status.value, record.answered)
 
     async def state(self) -> dict[str, Any]:
         """Return how much there is of everything."""
@@ -382,6 +391,7 @@ class Coordinator:
         self.flush_soon()
 
     def _ended(self, run: str) -> None:
+        self.alarms.drop(run)
         if entry := self.register.runs.get(run):
             record = self.ledger.runs.get(run)
             entry.story.end(record.status if record is not None else Status.ABORTED)

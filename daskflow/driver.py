@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from daskflow import failed, shipping
+from daskflow.answering import checked_answer
 from daskflow.children import Family
 from daskflow.errors import ClusterError, InputError, RunCancelled, SchedulerLost, VersionMismatch
-from daskflow.gates import checked_answer
 from daskflow.records import Status
 from daskflow.result import Result
 from daskflow.terms import Gate
@@ -141,6 +141,50 @@ async def gates(client: Client, run: str | None = None) -> list[tuple[str, Gate]
     return [(id, Gate(*gate)) for id, gate in found]
 
 
+async def gate(client: Client, run: str, name: str) -> Gate:
+    """Return the gate of a name or address at which a run waits.
+
+    Raises
+    ------
+    InputError
+        When it waits at no such gate, or at several of the name.
+    """
+    waiting = [gate for _, gate in await gates(client, run)]
+    found = [gate for gate in waiting if gate.address == name] or [gate for gate in waiting if gate.name == name]
+    if not found:
+        raise await _no_gate(client, run, name, waiting)
+    if len(found) > 1:
+        addresses = ", ".join(gate.address for gate in found)
+        raise InputError(f"run {run} waits at several gates named {name!r}; answer by address: {addresses}")
+    return found[0]
+
+
+async def is_known(client: Client, run: str) -> bool:
+    """Tell whether the scheduler knows a run."""
+    return await _story(client, run) is not None
+
+
+async def _story(client: Client, run: str) -> tuple[str, dict[str, str]] | None:
+    async with _connection(client) as scheduler:
+        told = await scheduler.daskflow_answered(run=run)
+    return None if told is None else (told[0], told[1])
+
+
+async def _no_gate(client: Client, run: str, name: str, waiting: list[Gate]) -> InputError:
+    told = await _story(client, run)
+    if told is None:
+        return InputError(f"the scheduler at {_address(client)} has no run {run}; it may have ended, and been forgotten")
+    status, answered = told
+    if status != Status.RUNNING:
+        return InputError(f"run {run} waits at no gate {name!r}: it has ended ({status})")
+    if name in (*answered, *answered.values()):
+        text = f"gate {name!r} of run {run} was answered already"
+    else:
+        text = f"run {run} waits at no gate {name!r}"
+    addresses = ", ".join(gate.address for gate in waiting)
+    return InputError(text + (f"; it waits at {addresses}" if addresses else ""))
+
+
 async def answer(client: Client, run: str, name: str, value: Any) -> None:
     """Answer what a run waits for at a gate.
 
@@ -149,22 +193,23 @@ async def answer(client: Client, run: str, name: str, value: Any) -> None:
     InputError
         When it waits at no such gate, or at several of the name; or when the answer does not fit.
     """
-    gate = _gate(run, name, [gate for _, gate in await gates(client, run)])
-    data = shipping.dumps(checked_answer(gate, value))
+    found = await gate(client, run, name)
+    await send_answer(client, run, found, checked_answer(found, value))
+
+
+async def send_answer(client: Client, run: str, gate: Gate, value: Any) -> None:
+    """Send an answer that fits.
+
+    Raises
+    ------
+    InputError
+        When the run waits at the gate no more.
+    """
+    data = shipping.dumps_by_value(value)
     async with _connection(client) as scheduler:
         accepted = await scheduler.daskflow_answer(run=run, address=gate.address, answer=data)
     if not accepted:
-        raise InputError(f"run {run} waits at the gate {gate.address!r} no more")
-
-
-def _gate(run: str, name: str, waiting: list[Gate]) -> Gate:
-    found = [gate for gate in waiting if gate.address == name] or [gate for gate in waiting if gate.name == name]
-    addresses = ", ".join(gate.address for gate in found or waiting)
-    if not found:
-        raise InputError(f"run {run} waits at no gate {name!r}" + (f"; it waits at {addresses}" if addresses else ""))
-    if len(found) > 1:
-        raise InputError(f"run {run} waits at several gates named {name!r}; answer by address: {addresses}")
-    return found[0]
+        raise await _no_gate(client, run, gate.address, [])
 
 
 async def children(client: Client, run: str) -> Family:

@@ -68,6 +68,8 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         What the gate was answered that it waited at.
     hand_over
         Called with a node that is to start on other terms, and these. Without it the thread waits.
+    leave
+        Called with a gate that another unit has seen to, where a lost value is made again, and its terms.
     only_cached : bool
         Whether :class:`NotCached` is raised where a user's function would have to be called.
     lets_go
@@ -97,6 +99,7 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         self.declared: Collection[str] = ()
         self.lets_go: Callable[[Frame], bool] | None = None
         self.hand_over: Callable[[Execution, Frame, int, Terms], None] | None = None
+        self.leave: Callable[[Frame, int, Terms], object] | None = None
         self.only_cached = False
         self.fell: Callable[[list[tuple[str, ...]], BaseException], None] | None = None
         self.item_failed: Callable[[Any, int, BaseException], None] | None = None

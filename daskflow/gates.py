@@ -6,23 +6,24 @@ what :func:`answers` says.
 
 from __future__ import annotations
 
-import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from daskflow import context
+from daskflow.answering import ask, checked_answer, somebody_is_here
 from daskflow.entity import GATE, Entity
-from daskflow.errors import Disapproved, GateTimeout, GraphError, InputError, OptionError
+from daskflow.errors import Disapproved, GateTimeout, GraphError, OptionError
 from daskflow.interface import Interface, Outputs, Parameter
 from daskflow.overrides import check_name
 from daskflow.promise import Promise
-from daskflow.shipping import dumps, loads
+from daskflow.shipping import dumps, dumps_whole, loads
 from daskflow.taskcontext import Place
 from daskflow.terms import Gate, Terms
-from daskflow.types import Checker, Mismatch, describe, shorten
+from daskflow.types import Checker, describe, shorten
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class GateEntity(Entity[..., Any]):
         terms = self.terms(inputs, place.address)
         assert terms.gate is not None
         gate = terms.gate
-        return self.answered(inputs, dumps(checked_answer(gate, _ask(gate))))
+        return self.answered(inputs, dumps(checked_answer(gate, _ask(gate, place))))
 
 
 class _Sleep(GateEntity):
@@ -80,7 +81,7 @@ class _Input(GateEntity):
 
     def terms(self, inputs: dict[str, Any], address: str) -> Terms:
         annotation = self.interface.outputs.annotation
-        return Terms(gate=Gate(self.name, address, "input", describe(annotation), dumps(Checker(annotation)), self.timeout))
+        return Terms(gate=Gate(self.name, address, "input", describe(annotation), dumps_whole(Checker(annotation)), self.timeout))
 
     def answered(self, inputs: dict[str, Any], answer: bytes | None) -> Any:
         assert answer is not None
@@ -92,27 +93,13 @@ class _Approval(GateEntity):
         super().__init__(name, {"item": annotation}, annotation, timeout)
 
     def terms(self, inputs: dict[str, Any], address: str) -> Terms:
-        return Terms(gate=Gate(self.name, address, "approval", shorten(inputs["item"]), dumps(Checker(bool)), self.timeout))
+        return Terms(gate=Gate(self.name, address, "approval", shorten(inputs["item"]), dumps_whole(Checker(bool)), self.timeout))
 
     def answered(self, inputs: dict[str, Any], answer: bytes | None) -> Any:
         assert answer is not None
         if not loads(answer):
             raise Disapproved(f"{shorten(inputs['item'])} was not approved at the gate {self.name!r}")
         return inputs["item"]
-
-
-def checked_answer(gate: Gate, value: Any) -> Any:
-    """Return an answer, converted.
-
-    Raises
-    ------
-    InputError
-        When it is not what the gate asks for.
-    """
-    try:
-        return loads(gate.expects).check(value)
-    except Mismatch as error:
-        raise InputError(f"the answer to gate {gate.name!r}: {error}") from None
 
 
 # ---------------------------------------------------------------- in process
@@ -147,36 +134,30 @@ def answers(given: Mapping[str, Any] | Callable[[Gate], Any]) -> Iterator[None]:
         _given.answers = outer
 
 
-def _ask(gate: Gate) -> Any:
+def _ask(gate: Gate, place: Place) -> Any:
     given: Any = getattr(_given, "answers", None)
     if callable(given):
         return given(gate)
-    for name in (gate.address, gate.name) if given is not None else ():
-        if name in given:
-            return given[name]
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise GateTimeout(
-            f"nobody is here to answer the gate {gate.name!r} ({gate.kind}: {gate.text}); run it on a cluster, or in process "
-            f"with daskflow.answers({{{gate.name!r}: ...}})"
-        )
-    import click
+    named: Mapping[str, Any] = given or {}
+    for name in (gate.address, gate.name):
+        if name in named:
+            return named[name]
+    if not somebody_is_here():
+        raise _nobody(gate)
+    ends = float("inf") if gate.timeout is None else time.monotonic() + gate.timeout
+    try:
+        return ask(gate, lambda: time.monotonic() < ends and place.cancelled() is None)
+    except EOFError:
+        raise _nobody(gate) from None
+    except TimeoutError:
+        raise place.cancelled() or GateTimeout(f"nobody answered the gate {gate.name!r} within {gate.timeout:g} s") from None
 
-    if gate.kind == "approval":
-        return click.confirm(f"{gate.name}: approve {gate.text}?")
-    return typed_answer(gate, click.prompt(f"{gate.name} ({gate.text})"))
 
-
-def typed_answer(gate: Gate, text: str) -> Any:
-    """Return what somebody typed as the gate's type; text that is no JSON is taken as it is."""
-    import json
-
-    checker = loads(gate.expects)
-    for read in (json.loads, str):
-        try:
-            return checker.check(read(text))
-        except (ValueError, Mismatch):
-            continue
-    raise InputError(f"the answer to gate {gate.name!r} must be {gate.text}; got {text!r}")
+def _nobody(gate: Gate) -> GateTimeout:
+    return GateTimeout(
+        f"nobody is here to answer the gate {gate.name!r} ({gate.kind}: {gate.text}); run it on a cluster, or in process "
+        f"with daskflow.answers({{{gate.name!r}: ...}})"
+    )
 
 
 # ---------------------------------------------------------------- for authors

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskflow import driver
 from daskflow.children import CacheReport, Children, Family
-from daskflow.errors import SchedulerLost
+from daskflow.errors import InputError, SchedulerLost
 from daskflow.records import Status
 from daskflow.result import decoded
 from daskflow.terms import Gate
@@ -45,6 +45,7 @@ class Run:
         self._family: Family | None = None
         self._probed = False
         self._task: concurrent.futures.Future[None] | None = None
+        self._submitted: concurrent.futures.Future[None] | None = None
         # A result that nobody has asked for is kept on the cluster as long as somebody may.
         self._forget = weakref.finalize(self, _forget, weakref.ref(client), id) if client is not None else None
 
@@ -148,9 +149,10 @@ class Run:
         Raises
         ------
         InputError
-            When the run waits at no such gate, or the answer is not of the type that is asked for.
+            When the run waits at no such gate, was answered there already, or has ended; or when the answer is not of the type that is
+            asked for.
         """
-        return self._blocking(driver.answer(self._client, self.id, gate, value))
+        return self._blocking(self._answer(gate, value))
 
     def approve(self, gate: str) -> Any:
         """Approve what is asked at a gate."""
@@ -213,10 +215,15 @@ class Run:
     def _start(self, message: dict[str, Any]) -> None:
         """Submit the run and follow it; errors of the submission are raised at once where the client is a blocking one."""
         self._probed = "probe" in message["options"]
-        submitted = self._submit(_begin(self._client, message))
+        submitted = self._submitted = self._submit(_begin(self._client, message))
         if not self._client.asynchronous:
             submitted.result()
         self._task = self._submit(self._follow(submitted))
+
+    async def _begun(self) -> None:
+        """Wait until the scheduler knows the run: an asynchronous client's is still being submitted when the user has it."""
+        if self._submitted is not None:
+            await asyncio.shield(asyncio.wrap_future(self._submitted))
 
     async def _follow(self, submitted: concurrent.futures.Future[None]) -> None:
         await asyncio.wrap_future(submitted)
@@ -283,7 +290,10 @@ class Run:
         return self._value
 
     async def _known(self) -> Family:
-        family = self._family or await driver.children(self._client, self.id)
+        family = self._family
+        if family is None:
+            await self._begun()
+            family = await driver.children(self._client, self.id)
         if self._ended is not None:
             self._family = family
         return family
@@ -295,10 +305,20 @@ class Run:
         return CacheReport((await self._known()).cached)
 
     async def _gates(self) -> list[Gate]:
-        return [] if self._ended is not None else [gate for _, gate in await driver.gates(self._client, self.id)]
+        if self._ended is not None:
+            return []
+        await self._begun()
+        return [gate for _, gate in await driver.gates(self._client, self.id)]
+
+    async def _answer(self, gate: str, value: Any) -> None:
+        if self._ended is not None:
+            raise InputError(f"run {self.id} waits at no gate {gate!r}: it has ended ({self.status})")
+        await self._begun()
+        await driver.answer(self._client, self.id, gate, value)
 
     async def _cancel(self) -> None:
         if self._ended is None:
+            await self._begun()
             await driver.cancel(self._client, self.id)
             await self._wait(None)
 

@@ -34,6 +34,7 @@ from daskflow.records import (
     Spec,
     State,
     Status,
+    Unit,
     Value,
 )
 
@@ -95,9 +96,11 @@ class Ledger(Books):
         """Answer what a unit waits for at a gate; tell whether one waits there."""
         run = self.runs.get(run_id)
         unit = run.gates.pop(address, None) if run is not None else None
-        if unit is None:
+        if run is None or unit is None:
             return False
         unit.opened, unit.answer = True, answer
+        if unit.terms.gate is not None:
+            run.answered[address] = unit.terms.gate.name
         self._enqueue(unit)
         return True
 
@@ -135,10 +138,8 @@ class Ledger(Books):
         self._keep(unit, values)
         for spec in specs:
             known = self.units.get(spec.key)
-            if known is None or known not in unit.pins:
-                child = known or self._add(unit.run, spec, owner=unit)
-                child.refs += 1
-                unit.pins[child] = None
+            if (known is None or known not in unit.pins) and not self._take_in(unit, known or self._add(unit.run, spec, owner=unit)):
+                return False
         for pool in holds:
             self.admission.hold(key, pool)
             unit.holds.append(pool)
@@ -151,8 +152,8 @@ class Ledger(Books):
             return False
         self._keep(unit, values)
         for spec in specs:
-            if spec.key not in self.units:
-                self._pin(unit, self._add(unit.run, spec))
+            if spec.key not in self.units and not self._take_in(unit, self._add(unit.run, spec)):
+                return False
         target = self._find(output)
         if target.last() is unit:
             raise LedgerError(f"unit {key} tails to itself")
@@ -163,6 +164,15 @@ class Ledger(Books):
         # Its thread is free only when Dask says that its task has ended: until then it counts, lest the next goes to a busy worker.
         self._let_go(unit)
         return True
+
+    def _take_in(self, unit: Unit, child: Unit) -> bool:
+        """Have a running unit keep another one; tell whether it is running still: it has ended if a limited plan refused the other."""
+        if self._running(unit.key) is unit:
+            self._pin(unit, child)
+            return True
+        child.refs += 1
+        self._unref([child])
+        return False
 
     def fail(self, key: str, failure: Any, whole: bool = False) -> None:
         """Fail what fails with a running unit: the run, or something in it that may fail alone.

@@ -146,6 +146,7 @@ class Wake(NamedTuple):
     """Say when so many seconds have passed."""
 
     key: str
+    run: str
     seconds: float
 
 
@@ -267,9 +268,11 @@ class Run:
         By its address, the unit that waits at a gate.
     items : dict
         By map, the items that have failed.
+    answered : dict
+        By the addresses of gates that were answered, their names.
     """
 
-    __slots__ = ("domains", "failure", "fallen", "gates", "id", "items", "owner", "result", "root", "status", "units")
+    __slots__ = ("answered", "domains", "failure", "fallen", "gates", "id", "items", "owner", "result", "root", "status", "units")
 
     def __init__(self, id: str, owner: str) -> None:
         self.id = id
@@ -282,6 +285,7 @@ class Run:
         self.domains: dict[str, dict[Unit, None]] = {}
         self.fallen: dict[str, Any] = {}
         self.gates: dict[str, Unit] = {}
+        self.answered: dict[str, str] = {}
         self.items: dict[str, set[int]] = {}
 
 

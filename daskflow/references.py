@@ -11,12 +11,13 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from daskflow.execute import Execution
 from daskflow.frames import MISSING, Away, External, Frame, GraphFrame, MapFrame, Part, known
 from daskflow.graph import Node
-from daskflow.spilling import Unit, unit_key
+from daskflow.spilling import Unit, on_terms, unit_key
 from daskflow.stacks import stack
 
 #: Bytes that values of these types take, about.
@@ -344,6 +345,7 @@ def computed(frames: Sequence[Frame], place: Place, mocks: Any = None) -> tuple[
     if found is None:
         execution = Execution(frames[-1])
         execution.check, execution.mocks = look, mocks
+        execution.leave = partial(on_terms, "")
         execution.run()
     if found is None:
         raise LookupError(f"a value that was lost could not be made again: {place[1:]}")

@@ -24,6 +24,7 @@ from typing import Any
 
 import cloudpickle
 
+from daskflow.classes import travelling
 from daskflow.entity import Entity
 from daskflow.errors import DaskflowError, InputError
 
@@ -64,13 +65,15 @@ def _users_modules_by_value() -> Iterator[None]:
     # The registry of modules is the process' own, and somebody else may be using it as well.
     with _by_value_lock:
         known = cloudpickle.list_registry_pickle_by_value()
-        added = [module for name in _users_names() if name not in known and (module := _module(name)) is not None]
-        for module in added:
+        found = [module for name in _users_names() if (module := _module(name)) is not None and module.__name__ not in known]
+        # A child process of multiprocessing has its main module under two names.
+        added = {module.__name__: module for module in found}
+        for module in added.values():
             cloudpickle.register_pickle_by_value(module)
         try:
             yield
         finally:
-            for module in added:
+            for module in added.values():
                 cloudpickle.unregister_pickle_by_value(module)
 
 
@@ -115,14 +118,15 @@ class _Pickler(cloudpickle.Pickler):
         if type(obj) is _SENTINEL:
             return _missing, ()
         if type(obj) is CodeType:
-            reduced: Any = self.dispatch_table[CodeType](obj)
-            make, arguments = reduced
+            code: Any = self.dispatch_table[CodeType](obj)
+            make, arguments = code
             return make, tuple(obj.co_filename if one == _NO_FILE else one for one in arguments)
         if isinstance(obj, Entity):
             name = obj.shipment or self._names.get(id(obj))
             if name is not None:
                 return entity_of, name
-        return super().reducer_override(obj)
+        reduced: Any = super().reducer_override(obj)
+        return travelling(obj, reduced) if isinstance(obj, type) else reduced
 
 
 class _ShippingPickler(_Pickler):
@@ -241,10 +245,10 @@ def dumps(
     return file.getvalue()
 
 
-def dumps_by_value(value: Any) -> bytes:
-    """Pickle anything that holds entities, with users' own modules by value, for where no shipment goes."""
+def dumps_by_value(value: Any, names: Mapping[int, tuple[str, int]] | None = None) -> bytes:
+    """Pickle anything, with users' own modules by value, for processes that may not have those; otherwise as :func:`dumps`."""
     with _users_modules_by_value():
-        return dumps(value)
+        return dumps(value, names=names)
 
 
 class _WholePickler(_Pickler):

@@ -21,7 +21,9 @@ class Gate(NamedTuple):
     expects : bytes
         Pickled, what an answer is checked against; opaque to who keeps it.
     timeout : float or None
-        Seconds after which it is too late.
+        Seconds after which it is too late; None for never.
+    left : float or None
+        How many of them are left, where it was asked for what waits.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Gate(NamedTuple):
     text: str
     expects: bytes = b""
     timeout: float | None = None
+    left: float | None = None
 
 
 class PlanLimit(NamedTuple):

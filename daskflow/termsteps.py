@@ -36,6 +36,7 @@ class TermSteps:
     terms: Terms
     declared: Collection[str]
     hand_over: Callable[[Any, Frame, int, Terms], None] | None
+    leave: Callable[[Frame, int, Terms], object] | None
     answer: bytes | None
 
     def _user(self, function: Callable[..., Any], inputs: dict[str, Any]) -> Any:
@@ -97,10 +98,13 @@ class TermSteps:
 
     def _gate(self, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any]) -> bool:
         """Pass a gate, if that can be; tell whether its value is there."""
-        if self.hand_over is None:
-            value = self._user(lambda: entity.passed(inputs, self.place(entity)), {})
-        elif self._mine(frame).waits:
+        if self._mine(frame).waits:
             value = entity.answered(inputs, self.answer)
+        elif self.leave is not None:
+            self.leave(frame, slot, entity.terms(inputs, node_address(frame, slot)))
+            return False
+        elif self.hand_over is None:
+            value = self._user(lambda: entity.passed(inputs, self.place(entity)), {})
         else:
             self._hand_on(frame, slot, entity.terms(inputs, node_address(frame, slot)))
             return False

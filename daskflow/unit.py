@@ -227,6 +227,7 @@ class Running:
         if not self.payload.may_spill:
             execution = Execution(frames[-1])
             execution.cache, execution.mocks, execution.surroundings = self.cache, self.probe, self._surroundings()
+            execution.terms, execution.answer = self.payload.terms, self.payload.answer
             return self._result(bottom, execution.run())
         self.references.arrived(arrived)
         eager = self.policy.eager

@@ -14,7 +14,8 @@ from daskflow.terms import read_terms
 
 def spec(unit: Unit, names: Mapping[int, tuple[str, int]] | None = None) -> tuple[Any, ...]:
     """Return a unit as it travels to the scheduler: plain data and opaque bytes."""
-    data = shipping.dumps(unit.frames, names=names)
+    # What a driver gives may be of a class in a module of the user's, which workers need not have.
+    data = shipping.dumps(unit.frames) if names is None else shipping.dumps_by_value(unit.frames, names)
     return (unit.key, data, unit.deps, pool_chain(unit.pool), unit.depth, tuple(unit.terms), unit.domain)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from daskflow.admission import Pool
 from daskflow.ledger import Ledger
-from daskflow.records import Create, Ended, Free, Lift, Spec
+from daskflow.records import Create, Ended, Free, Instruction, Lift, Spec, Stop
 
 Expression = int | tuple["Expression", ...]
 
@@ -63,6 +63,7 @@ class Cluster:
                     assert one.key not in self.tasks
                     assert all(source in self.tasks for _, source in one.deps), "a unit was created before what it depends on"
                     self.tasks[one.key] = Task(one)
+                    self.created(one)
                     self._make_ready(self.tasks[one.key])
                 elif isinstance(one, Lift):
                     self._lift(one.key)
@@ -70,7 +71,16 @@ class Cluster:
                     self._release(one.key)
                 elif isinstance(one, Ended):
                     self.ended.append(one.run)
+                elif not isinstance(one, Stop):
+                    self.other(one)
             self.ledger.admission.validate()
+
+    def created(self, one: Create) -> None:
+        """Look at a unit that Dask is told of."""
+
+    def other(self, one: Instruction) -> None:
+        """Carry out an instruction that plain units never cause."""
+        raise AssertionError(f"{one} is unexpected")
 
     # ------------------------------------------------------------ Dask's part
 
@@ -177,13 +187,13 @@ class Cluster:
         for part in work:
             # A unit that is run again cuts its work in another way than the first time.
             (spilled if isinstance(part, tuple) and self.random.random() < 0.7 else kept).append(part)
-        specs = [self.spec(part, pool=self._inner(pool)) for part in spilled]
+        specs = self._parts_of(task, spilled, pool)
         self.ledger.spill(task.key, specs, [pool] if pool is not None and self.random.random() < 0.5 else [])
         if self.random.random() < 0.2:
             self._lose(task, died=True)
             return
         deps = tuple(spec.key for spec in specs)
-        output = self.spec((*kept, *deps), deps, pool)
+        output = self._rest_of(task, (*kept, *deps), deps, pool)
         self.ledger.tail(task.key, [output], output.key)
         if self.random.random() < 0.2:
             self._lose(task, died=True)
@@ -191,6 +201,12 @@ class Cluster:
         task.state, task.value = "memory", 0
         self.ledger.done(task.key)
         self._sweep()
+
+    def _parts_of(self, task: Task, works: list[Any], pool: Pool | None) -> list[Spec]:
+        return [self.spec(work, pool=self._inner(pool)) for work in works]
+
+    def _rest_of(self, task: Task, work: Any, deps: tuple[str, ...], pool: Pool | None) -> Spec:
+        return self.spec(work, deps, pool)
 
     def _inner(self, pool: Pool | None) -> Pool | None:
         if self.random.random() < 0.5:

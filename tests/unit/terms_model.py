@@ -1,0 +1,146 @@
+"""A model of units that start on terms: gates, pauses, leases and limited launch plans, some in parts that may fail alone."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from daskflow.admission import Pool
+from daskflow.records import Create, Instruction, Spec, Unit, Wake
+from daskflow.terms import NOTHING, Gate, PlanLimit, Terms
+from tests.unit.dask_model import Cluster, Task
+
+BEHAVIORS = ("QUEUE", "FAIL", "SKIP", "REPLACE")
+
+
+class TermsCluster(Cluster):
+    """A cluster whose units have terms, of which some wait for somebody to answer or for a time to pass.
+
+    What a unit starts is one level below it, and each level has plans and leases of its own: as in programs that end, no run of a plan
+    waits for another one of the same plan that it has started itself.
+    """
+
+    def __init__(self, random: Random, **options: Any) -> None:
+        super().__init__(random, **options)
+        self.levels: dict[str, int] = {}
+        self.alarms: list[str] = []
+        self.begun: dict[str, list[Unit]] = {}
+        self.answered: dict[str, bytes] = {}
+
+    def root(self, work: Any, pool: Pool | None = None) -> Spec:
+        """Return the first unit of a run."""
+        return self._on_terms(self.spec((work,), pool=pool), 0)._replace(domain=())
+
+    def _on_terms(self, spec: Spec, level: int, domain: tuple[str, ...] = (), deps: tuple[str, ...] = ()) -> Spec:
+        self.levels[spec.key] = level
+        terms = self.random.choice([NOTHING, self._gate, self._delay, self._lease, self._plan, self._plan])
+        if self.random.random() < 0.2:
+            domain = (*domain, f"domain of {spec.key}")
+        return spec._replace(terms=terms if isinstance(terms, Terms) else terms(spec.key, level), domain=domain, deps=deps)
+
+    def _gate(self, key: str, level: int) -> Terms:
+        return Terms(gate=Gate("gate", key, "input", "int", timeout=self.random.choice([None, 1.0])))
+
+    def _delay(self, key: str, level: int) -> Terms:
+        return Terms(delay=1.0, attempt=1)
+
+    def _lease(self, key: str, level: int) -> Terms:
+        return Terms(lease=f"lease {level} {self.random.randrange(2)}")
+
+    def _plan(self, key: str, level: int) -> Terms:
+        behavior = self.random.choice(BEHAVIORS)
+        limit = self.random.choice([1, 1, 2])
+        return Terms(plan=PlanLimit(f"{behavior} {limit} {level}", limit, behavior))
+
+    def _parts_of(self, task: Task, works: list[Any], pool: Pool | None) -> list[Spec]:
+        domain, level = self.ledger.units[task.key].domain, self.levels[task.key] + 1
+        made: list[Spec] = []
+        for work in works:
+            after = (made[-1].key,) if made and self.random.random() < 0.5 else ()
+            made.append(self._on_terms(self.spec(work, pool=self._inner(pool)), level, domain, after))
+            if len(made) > 1 and made[-2].terms.plan is not None and self.random.random() < 0.5:
+                # Most limited plans are called more than once in a row.
+                made[-1] = made[-1]._replace(terms=made[-2].terms)
+        return made
+
+    def _rest_of(self, task: Task, work: Any, deps: tuple[str, ...], pool: Pool | None) -> Spec:
+        spec = self.spec(work, deps, pool)
+        self.levels[spec.key] = self.levels[task.key]
+        unit = self.ledger.units.get(task.key)
+        # What it spilled may have ended its run.
+        return spec if unit is None else spec._replace(domain=unit.domain)
+
+    def _parts(self, task: Task) -> Any:
+        there = {name for name, _ in task.deps}
+        # What has failed has no value.
+        return [one for one in super()._parts(task) if not isinstance(one, str) or one in there]
+
+    def flush(self) -> None:
+        """Carry out instructions; look at what was begun."""
+        super().flush()
+        for plan, units in self.begun.items():
+            going = [unit for unit in units if self.ledger.units.get(unit.key) is unit and not unit.last().finished]
+            assert len(going) <= int(plan.split()[1]), f"{len(going)} runs of plan {plan}"
+
+    def created(self, one: Create) -> None:
+        """Note what begins; a unit that waited at a gate has what was answered."""
+        unit = self.ledger.units.get(one.key)
+        if unit is None:
+            assert self.ledger.runs[one.run].status.ended
+            return
+        assert one.answer == self.answered.get(one.key)
+        assert unit.terms.gate is None or one.answer is not None
+        if unit.terms.plan is not None:
+            self.begun.setdefault(unit.terms.plan.plan, []).append(unit)
+
+    def other(self, one: Instruction) -> None:
+        """Set an alarm."""
+        assert isinstance(one, Wake), one
+        self.alarms.append(one.key)
+
+    # ------------------------------------------------------------ what happens
+
+    def go(self) -> bool:
+        """Let something happen that lets runs go on; tell whether there was anything."""
+        return self.step() or self.answer() or self.ring()
+
+    def ring(self) -> bool:
+        """Let a time pass that something waits for; tell whether there is any."""
+        if not self.alarms:
+            return False
+        self.ledger.woken(self.alarms.pop(self.random.randrange(len(self.alarms))))
+        self.flush()
+        return True
+
+    def answer(self) -> bool:
+        """Answer a gate, and then once more in vain; tell whether there is any that waits."""
+        waiting = [unit for run in self.ledger.runs.values() for unit in run.gates.values()]
+        if not waiting:
+            return False
+        unit = self.random.choice(waiting)
+        self.answered[unit.key] = unit.key.encode()
+        assert self.ledger.answer(unit.run.id, unit.key, unit.key.encode())
+        assert not self.ledger.answer(unit.run.id, unit.key, b"late")
+        self.flush()
+        return True
+
+    def fail(self) -> None:
+        """Let a running unit fail, or find out that something around it has failed."""
+        running = self.processing()
+        if not running:
+            return
+        task = self.random.choice(running)
+        domain = self.ledger.units[task.key].domain
+        if domain and self.random.random() < 0.5:
+            self.ledger.fall(task.key, domain, {"failure": []})
+        else:
+            self.ledger.fail(task.key, {"failure": []})
+            self._finish(task, 0)
+        self.flush()
+
+    def cancel(self) -> None:
+        """Cancel a run."""
+        living = list(self.ledger.living())
+        if living:
+            self.ledger.cancel(self.random.choice(living).id)
+            self.flush()
