@@ -218,7 +218,7 @@ class Builder:
         return value
 
     def _of_key(self, annotation: Any, key: Any, where: str, error: type[Exception]) -> Any:
-        self._refuse_hidden(key, where)
+        self._refuse_hidden({key: None}, where)
         try:
             return key_type(annotation, key)
         except TypeError as wrong:

@@ -95,7 +95,8 @@ class Outputs:
             try:
                 return self.check_one(value)
             except Mismatch as error:
-                raise OutputError(f"{entity} declares -> {describe(self.annotation)}: {error}") from None
+                way_out = "; does each way through it end with a return?" if value is None else ""
+                raise OutputError(f"{entity} declares -> {describe(self.annotation)}: {error}{way_out}") from None
         if not isinstance(value, tuple) or len(value) != len(self.names):
             raise OutputError(f"{entity} declares {len(self.names)} outputs ({', '.join(self.names)}), but returned {_count(value)}")
         return self._build(value, entity)
@@ -225,8 +226,16 @@ class Interface:
         return given
 
     def _unknown(self, name: str) -> NoReturn:
+        raise InputError(self.why_unknown(name))
+
+    def why_unknown(self, name: Any) -> str:
+        """Return why there is no input of a name, and which inputs there are."""
         takes = f"it takes {self.signature()}" if self.parameters else "it takes no inputs"
-        raise InputError(f"{self.name} has no input {name!r}; {takes}")
+        return f"{self.name} has no input {name!r}; {takes}"
+
+    def renamed(self, name: str, parameters: Mapping[str, Parameter], outputs: Outputs) -> Interface:
+        """Return one of the same kind with other inputs and outputs."""
+        return Interface(name, parameters, outputs)
 
     def check_input(self, name: str, value: Any) -> Any:
         """Return one input's value, converted, or raise :class:`InputError`."""

@@ -212,5 +212,7 @@ def _inside(value: Any, hidden: bool) -> Iterator[tuple[Any, bool]]:
         yield from ((one, hidden) for one in value)
     elif isinstance(value, (set, frozenset)):
         yield from ((one, True) for one in value)
-    elif hasattr(type(value), "__dataclass_fields__") or hasattr(type(value), "__pydantic_fields__"):
-        yield from ((one, True) for one in getattr(value, "__dict__", {}).values())
+    else:
+        kind: Any = type(value)
+        fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__pydantic_fields__", {})
+        yield from ((getattr(value, name, None), True) for name in fields)

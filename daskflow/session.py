@@ -113,11 +113,15 @@ def submit(
     """Run an entity, with its inputs in a mapping; otherwise as :func:`run`."""
     _refuse_inside(entity)
     interface = _entity(entity).interface
+    if not isinstance(inputs, Mapping):
+        raise InputError(f"submit takes the inputs of {entity.name} in a mapping, by their names; got {inputs!r}")
     checked = interface.check_inputs(interface.bind((), dict(inputs)))
     entity.prepare()
     limit = _limit(entity, max_parallelism)
     if name is not None and (not isinstance(name, str) or not name):
         raise OptionError(f"name of the run of {entity.name} must be text; got {name!r}")
+    if client is not None and not hasattr(client, "scheduler"):
+        raise OptionError(f"client of the run of {entity.name} must be a Dask client, such as Client('tcp://HOST:8786'); got {client!r}")
     settings = _cache_settings(entity, cache, overwrite_cache)
     name = name or entity.short_name
     probe = context.mocks and context.mocks(entity)
