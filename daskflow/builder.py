@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskflow.caching import HashMethod
 from daskflow.errors import GraphError, InputError, OutputError, PromiseError
-from daskflow.graph import Graph, Node, Ref, like, moved, slots_of
+from daskflow.graph import Graph, Node, Ref, like, moved
 from daskflow.overrides import apply
 from daskflow.promise import Promise, hides_promise, holds_promise
 from daskflow.types import SCALARS, Checker, Mismatch, assignable, describe, hint, item_type, key_type, without_none
@@ -202,7 +202,9 @@ class Builder:
             return self._constant(value, annotation, where, error)
         _check_container(value, annotation, where, error)
         if isinstance(value, dict):
-            return {key: self.bind(one, self._of_key(annotation, key, where, error), f"{where}[{key!r}]", error) for key, one in value.items()}
+            return {
+                key: self.bind(one, self._of_key(annotation, key, where, error), f"{where}[{key!r}]", error) for key, one in value.items()
+            }
         if isinstance(value, list):
             inner = _part(annotation, 0)
             return [self.bind(one, inner, f"{where}[{index}]", error) for index, one in enumerate(value)]
@@ -310,7 +312,9 @@ def _check_container(value: Any, annotation: Any, where: str, error: type[Except
     several = getattr(type(value), "_of_values", None)
     if several is not None and not assignable(type(value).annotation, annotation):
         names = ", ".join(value._fields)
-        raise error(f"{where} is declared {describe(annotation)}, but is given all outputs of a call ({names}); take one, by its name or index")
+        raise error(
+            f"{where} is declared {describe(annotation)}, but is given all outputs of a call ({names}); take one, by its name or index"
+        )
     kind: Any = tuple[(Any,) * len(value)] if type(value) is tuple else type(value)  # type: ignore[misc]
     if several is None and not assignable(kind, annotation):
         raise error(f"{where} is declared {describe(annotation)}, but is given a {type(value).__qualname__}")

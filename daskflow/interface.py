@@ -15,7 +15,7 @@ from daskflow.errors import DefinitionError, InputError, OutputError
 from daskflow.types import Checker, Mismatch, checks_inside, describe
 
 #: Defaults of these types are copied, so that no call sees what another one did to them.
-_MUTABLE = (list, dict, set)
+MUTABLE = (list, dict, set)
 
 _PACKAGE = os.path.dirname(__file__)
 
@@ -210,7 +210,7 @@ class Interface:
                     f"{self.name} is missing the input {name!r} ({describe(parameter.annotation)}); it takes {self.signature()}"
                 )
             else:
-                bound[name] = copy(parameter.default) if isinstance(parameter.default, _MUTABLE) else parameter.default
+                bound[name] = copy(parameter.default) if isinstance(parameter.default, MUTABLE) else parameter.default
         return bound
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional, Union
 from daskflow import infrastructure
 from daskflow.entity import MAP, Entity
 from daskflow.errors import DefinitionError, InputError, OptionError
-from daskflow.interface import Outputs, Parameter
+from daskflow.interface import MUTABLE, Outputs, Parameter
 from daskflow.options import check_limit, refuse_unknown
 from daskflow.promise import holds_promise
 from daskflow.taskoptions import TaskOptions
@@ -164,10 +164,18 @@ class MapTask(Entity[..., Any]):
                 shared[name] = self.target.interface.parameters[name].default
             else:
                 lists[name] = value
-        lengths = {name: len(value) for name, value in lists.items()}
+        lengths = {name: len(lists[name]) for name in self.interface.parameters if name in lists}
         if len(set(lengths.values())) != 1:
             raise InputError(f"{self.name} {self._wrong_lengths(lengths)}")
-        return next(iter(lengths.values())), lists, shared
+        items = next(iter(lengths.values()))
+        self._spread_defaults(items, lists, shared)
+        return items, lists, shared
+
+    def _spread_defaults(self, items: int, lists: dict[str, Any], shared: dict[str, Any]) -> None:
+        """Give each item a default of its own, so that none sees what another one did to it."""
+        for name in [name for name, value in shared.items() if not self.is_shared(name) and type(value) in MUTABLE]:
+            default = shared.pop(name)
+            lists[name] = [default.copy() for _ in range(items)]
 
     def _wrong_lengths(self, lengths: dict[str, int]) -> str:
         if not lengths:
