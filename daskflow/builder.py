@@ -229,8 +229,8 @@ class Builder:
     def _refuse_hidden(self, value: Any, where: str) -> None:
         if hides_promise(value):
             raise PromiseError(
-                f"{where} has a promise inside a {type(value).__qualname__}, where no value can take its place: promises stand alone, or in "
-                "lists, tuples and values of dicts; make the rest in a @task that takes it as an input"
+                f"{where} has a promise inside a {type(value).__qualname__}, where no value can take its place: promises stand alone, "
+                "or in lists, tuples and values of dicts; make the rest in a @task that takes it as an input"
             )
 
     def override(self, slot: int, overrides: dict[str, Any]) -> None:
@@ -312,9 +312,7 @@ def _check_container(value: Any, annotation: Any, where: str, error: type[Except
     several = getattr(type(value), "_of_values", None)
     if several is not None and not assignable(type(value).annotation, annotation):
         names = ", ".join(value._fields)
-        raise error(
-            f"{where} is declared {describe(annotation)}, but is given all outputs of a call ({names}); take one, by its name or index"
-        )
+        raise error(f"{where} is declared {describe(annotation)}, but is given all outputs of a call ({names}); take one, by name or index")
     kind: Any = tuple[(Any,) * len(value)] if type(value) is tuple else type(value)  # type: ignore[misc]
     if several is None and not assignable(kind, annotation):
         raise error(f"{where} is declared {describe(annotation)}, but is given a {type(value).__qualname__}")

@@ -177,8 +177,9 @@ class PlanInterface(Interface):
 
     def why_fixed(self, name: str) -> str:
         """Return why an input cannot be given, and what to do."""
+        owner = self.name if self.name.startswith("map of ") else f"launch plan {self.name}"
         return (
-            f"{'' if self.name.startswith('map of ') else 'launch plan '}{self.name} has no input {name!r} to give: it is fixed to {shorten(self.fixed[name])}; "
+            f"{owner} has no input {name!r} to give: it is fixed to {shorten(self.fixed[name])}; "
             "make another plan with clone_with(..., fixed_inputs=...), or call its workflow"
         )
 

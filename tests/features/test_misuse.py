@@ -519,7 +519,7 @@ BODIES: list[tuple[Any, type[Exception], str]] = [
     (
         lambda a: add(a=two(a=1)),
         InputError,
-        r"is declared int, but is given all outputs of a call \(o0, o1\); take one, by its name or index",
+        r"is declared int, but is given all outputs of a call \(o0, o1\); take one, by name or index",
     ),
     (lambda a: add(a=one(a=1)), InputError, r"is declared int, but is given all outputs of a call \(only\)"),
     (lambda a: two(a=1).o2, AttributeError, "has no attribute 'o2'"),
@@ -819,7 +819,7 @@ def test_running_tasks(flow: Flow) -> None:
 def test_where_a_task_failed(flow: Flow) -> None:
     """A failure says which node it was of, and which item."""
     with pytest.raises(OutputError) as failed:
-        flow(fl.workflow(with_body(lambda a: [add(a=a), fl.map_task(fl.task(returns_text))(a=[a, a])])), a=1)
+        flow(fl.workflow(with_body(lambda a: [add(a=a), fl.map_task(fl.task(returns_text))(a=[a])])), a=1)
     assert "node: returns_text[0]" in failed.value.__notes__
     assert "map index: 0" in failed.value.__notes__
 
