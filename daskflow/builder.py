@@ -202,6 +202,9 @@ class Builder:
             return self._constant(value, annotation, where, error)
         _check_container(value, annotation, where, error)
         if isinstance(value, dict):
+            if type(value) is not dict and not holds_promise(value):
+                # A defaultdict, say, has more than its items.
+                return self._constant(value, annotation, where, error)
             return {
                 key: self.bind(one, self._of_key(annotation, key, where, error), f"{where}[{key!r}]", error) for key, one in value.items()
             }
