@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from daskflow.caching import HashMethod
-from daskflow.errors import GraphError, InputError, PromiseError
-from daskflow.graph import Graph, Node, Ref, like, moved, slots_of
+from daskflow.errors import GraphError, InputError, OutputError, PromiseError
+from daskflow.graph import Graph, Node, Ref, like, moved
 from daskflow.overrides import apply
-from daskflow.promise import Promise, holds_promise
-from daskflow.types import SCALARS, Mismatch, assignable, describe, hint, item_type
+from daskflow.promise import Promise, hides_promise, holds_promise
+from daskflow.types import SCALARS, Checker, Mismatch, assignable, describe, hint, item_type, key_type, without_none
 
 if TYPE_CHECKING:
     from daskflow.entity import Entity
@@ -71,6 +71,8 @@ class Builder:
                 self._bind_container(entity, name, value, constants, nested)
             else:
                 constants[name] = entity.interface.check_input(name, value)
+                if type(value) not in SCALARS and entity.interface.parameters[name].opaque:
+                    self._refuse_hidden(value, f"input {name!r} of {entity.name}")
         slot = self.n_inputs + len(self.nodes)
         node = Node(slot, entity, constants, tuple(whole), tuple(nested))
         if self._hashes:
@@ -135,7 +137,7 @@ class Builder:
     ) -> None:
         target = entity.interface.parameters[name].annotation
         promise = self.own(promise)
-        self._check_promise(promise, target, lambda: f"input {name!r} of {entity.name}")
+        self._check_given(promise, target, lambda: f"input {name!r} of {entity.name}")
         if (method := HashMethod.of(promise._annotation)) is not None:
             self._hashes[name] = method
         if promise._path:
@@ -163,6 +165,13 @@ class Builder:
             gives = f"is {describe(promise._annotation)}" if promise._annotation is not type(None) else "gives nothing"
             raise InputError(f"{where()} is declared {describe(target)}, but {promise!r} {gives}{hint(promise._annotation, target)}")
 
+    def _check_given(self, promise: Promise, target: Any, where: Any) -> None:
+        """Refuse a promise as an input: that of a call that gives nothing also where ``None`` would be accepted."""
+        nothing = promise._annotation is type(None) and target is not type(None) and self._is_call(promise._slot)
+        if nothing and assignable(type(None), target):
+            raise InputError(f"{where()} is given {promise!r}, which gives nothing; leave it out, and order the two calls with >>")
+        self._check_promise(promise, target, where)
+
     def _bind_container(
         self,
         entity: Entity[..., Any],
@@ -180,24 +189,55 @@ class Builder:
         else:
             # A declared type that checks nothing lets a promise inside through as though it were a value.
             if not (parameter.opaque and holds_promise(value)):
+                if parameter.opaque:
+                    self._refuse_hidden(value, f"input {name!r} of {entity.name}")
                 constants[name] = checked
                 return
         nested.append((name, self.bind(value, parameter.annotation, f"input {name!r} of {entity.name}")))
 
-    def bind(self, value: Any, annotation: Any, where: str) -> Any:
-        """Turn a structure with promises into one with references, checking their types on the way."""
+    def bind(self, value: Any, annotation: Any, where: str, error: type[Exception] = InputError) -> Any:
+        """Turn a structure with promises into one with references, checking it on the way; what is wrong with values is such an error."""
         if type(value) is Promise:
             value = self.own(value)
             self._check_promise(value, annotation, lambda: where)
             return Ref(value._slot, value._path)
+        if not isinstance(value, _CONTAINERS):
+            return self._constant(value, annotation, where, error)
+        _check_container(value, annotation, where, error)
+        if isinstance(value, dict):
+            if type(value) is not dict and not holds_promise(value):
+                # A defaultdict, say, has more than its items.
+                return self._constant(value, annotation, where, error)
+            return {
+                key: self.bind(one, self._of_key(annotation, key, where, error), f"{where}[{key!r}]", error) for key, one in value.items()
+            }
         if isinstance(value, list):
             inner = _part(annotation, 0)
-            return [self.bind(one, inner, f"{where}[{index}]") for index, one in enumerate(value)]
-        if isinstance(value, dict):
-            return {key: self.bind(one, _part(annotation, key), f"{where}[{key!r}]") for key, one in value.items()}
-        if isinstance(value, tuple):
-            return like(value, [self.bind(one, _part(annotation, index), f"{where}[{index}]") for index, one in enumerate(value)])
+            return [self.bind(one, inner, f"{where}[{index}]", error) for index, one in enumerate(value)]
+        return like(value, [self.bind(one, _part(annotation, index), f"{where}[{index}]", error) for index, one in enumerate(value)])
+
+    def _constant(self, value: Any, annotation: Any, where: str, error: type[Exception]) -> Any:
+        try:
+            Checker(annotation).check(value)
+        except Mismatch as wrong:
+            raise error(f"{where}: {wrong}") from None
+        if type(value) not in SCALARS:
+            self._refuse_hidden(value, where)
         return value
+
+    def _of_key(self, annotation: Any, key: Any, where: str, error: type[Exception]) -> Any:
+        self._refuse_hidden({key: None}, where)
+        try:
+            return key_type(annotation, key)
+        except TypeError as wrong:
+            raise error(f"{where}: {wrong}") from None
+
+    def _refuse_hidden(self, value: Any, where: str) -> None:
+        if hides_promise(value):
+            raise PromiseError(
+                f"{where} has a promise inside a {type(value).__qualname__}, where no value can take its place: promises stand alone, "
+                "or in lists, tuples and values of dicts; make the rest in a @task that takes it as an input"
+            )
 
     def override(self, slot: int, overrides: dict[str, Any]) -> None:
         """Change options of a recorded call."""
@@ -218,15 +258,19 @@ class Builder:
         if self.open:
             raise GraphError(f"{self.open[0]!r} in {self.owner} has no end; end it with .else_().then(...) or .else_().fail(...)")
         where = f"the output of {self.owner}"
-        if outputs.names and isinstance(returned, tuple) and len(returned) == len(outputs.names):
-            output: Any = tuple(
-                self.bind(one, annotation, f"output {name!r} of {self.owner}")
+        if not holds_promise(returned):
+            self._refuse_hidden(returned, where)
+            outputs.check(returned, self.owner)
+            output: Any = returned
+        elif outputs.names and isinstance(returned, tuple):
+            if len(returned) != len(outputs.names):
+                outputs.check(returned, self.owner)
+            output = tuple(
+                self.bind(one, annotation, f"output {name!r} of {self.owner}", OutputError)
                 for one, name, annotation in zip(returned, outputs.names, outputs.annotations, strict=True)
             )
         else:
-            output = self.bind(returned, outputs.annotation, where)
-        if not any(True for _ in slots_of(output)):
-            outputs.check(output, self.owner)
+            output = self.bind(returned, outputs.annotation, where, OutputError)
         return self._ordered(output)
 
     def _ordered(self, output: Any) -> Graph:
@@ -264,9 +308,20 @@ class Builder:
 
 def _part(annotation: Any, part: Any) -> Any:
     try:
-        return item_type(annotation, part)
+        return item_type(without_none(annotation), part)
     except TypeError:
         return Any
+
+
+def _check_container(value: Any, annotation: Any, where: str, error: type[Exception]) -> None:
+    """Refuse a container with promises where none of its kind is declared."""
+    several = getattr(type(value), "_of_values", None)
+    if several is not None and not assignable(type(value).annotation, annotation):
+        names = ", ".join(value._fields)
+        raise error(f"{where} is declared {describe(annotation)}, but is given all outputs of a call ({names}); take one, by name or index")
+    kind: Any = tuple[(Any,) * len(value)] if type(value) is tuple else type(value)  # type: ignore[misc]
+    if several is None and not assignable(kind, annotation):
+        raise error(f"{where} is declared {describe(annotation)}, but is given a {type(value).__qualname__}")
 
 
 _promised: dict[Any, Any] = {}

@@ -7,10 +7,10 @@ error went through is for nothing; their *domains* say which those are.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from daskflow.errors import RunFailed
-from daskflow.failed import Failed
+from daskflow.failed import Failed, line, map_notes
 from daskflow.frames import Frame, GraphFrame, MapFrame, known
 from daskflow.graph import Node
 
@@ -143,42 +143,9 @@ def too_few(frame: MapFrame) -> BaseException:
 
 def _map_error(frame: MapFrame) -> BaseException:
     assert frame.entity is not None
+    assert frame.allowed is not None
     failed = {index + frame.offset: value.exception() for index, value in enumerate(frame.values) if type(value) is Failed}
     error = next(iter(failed.values()))
-    error.add_note(f"{frame.entity.name}: {len(failed)} items failed, and at most {frame.allowed} may")
-    for indices, text in list(alike(failed).items())[:_MOST_TOLD]:
-        error.add_note(f"  {indices}: {text}")
+    for note in map_notes(frame.entity.name, frame.allowed, {index: line(one) for index, one in failed.items()}):
+        error.add_note(note)
     return error
-
-
-#: So many messages of failed items are told.
-_MOST_TOLD = 10
-
-
-def alike(errors: dict[int, BaseException]) -> dict[str, str]:
-    """Return the messages of errors by the indices of the items that they are of: one message once.
-
-    Examples
-    --------
-    >>> alike({0: ValueError("no"), 1: ValueError("no"), 2: KeyError("k"), 5: ValueError("no")})
-    {'[0-1], [5]': 'ValueError: no', '[2]': "KeyError: 'k'"}
-    """
-    by_text: dict[str, list[int]] = {}
-    for index, error in errors.items():
-        by_text.setdefault(_line(error), []).append(index)
-    return {_ranges(indices): text for text, indices in by_text.items()}
-
-
-def _line(error: Any) -> str:
-    text = f"{type(error).__name__}: {error}".partition("\n")[0]
-    return text if len(text) <= 200 else f"{text[:199]}…"
-
-
-def _ranges(indices: list[int]) -> str:
-    ranges: list[list[int]] = []
-    for index in indices:
-        if ranges and ranges[-1][1] == index - 1:
-            ranges[-1][1] = index
-        else:
-            ranges.append([index, index])
-    return ", ".join(f"[{low}]" if low == high else f"[{low}-{high}]" for low, high in ranges)

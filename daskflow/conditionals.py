@@ -147,6 +147,11 @@ class ConditionalSection:
             return None
         widest = self.annotations[0]
         for one in self.annotations[1:]:
+            if _names(widest) != _names(one):
+                raise GraphError(
+                    f"the branches of conditional {self.name!r} in {self.outer.owner} give outputs of different names or number: "
+                    f"{_names(widest) or 'one'} and {_names(one) or 'one'}; have all give the same"
+                )
             if assignable(widest, one):
                 widest = one
             elif not assignable(one, widest):
@@ -222,6 +227,10 @@ def _checked(expression: Any, section: ConditionalSection) -> Any:
     for promise in promises(expression):
         section.outer.own(promise)
     return expression
+
+
+def _names(annotation: Any) -> str:
+    return ", ".join(Outputs(annotation).names)
 
 
 def _annotation_of(gives: Any) -> Any:

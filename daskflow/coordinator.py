@@ -19,7 +19,7 @@ from daskflow.dask_tasks import DaskTasks
 from daskflow.ledger import Ledger
 from daskflow.pace import Pace
 from daskflow.payload import Payload
-from daskflow.records import Adopt, Create, Ended, Fell, Free, Lift, Status, Stop, Value, Wake, plain_failure
+from daskflow.records import Adopt, Create, Ended, FailedItem, Fell, Free, Lift, Status, Stop, Value, Wake, plain_failure
 from daskflow.register import Entry, Register
 from daskflow.versions import versions
 from daskflow.wire import read_pool, read_spec
@@ -246,9 +246,11 @@ class Coordinator:
             for domain in domains:
                 self._guarded(key, lambda domain=domain: self.ledger.fall(key, domain, {"failure": failure}))  # type: ignore[misc]
 
-    def _on_item_failed(self, worker: str, key: str, map: str, place: int, allowed: int, domain: list[str], failure: list[Any]) -> None:
+    def _on_item_failed(self, worker: str, key: str, item: Any, failure: list[Any]) -> None:
         if self.tasks.is_on(key, worker):
-            self._guarded(key, lambda: self.ledger.item_failed(key, map, place, allowed, domain, {"failure": failure}))
+            one = FailedItem(*item)
+            one = one._replace(domain=tuple(one.domain))
+            self._guarded(key, lambda: self.ledger.item_failed(key, one, {"failure": failure}))
 
     def _on_report(self, worker: str, key: str, report: bytes) -> None:
         if self.tasks.is_on(key, worker):

@@ -100,7 +100,7 @@ class Entity(Generic[P, R_co]):
         executing = context.state.executing
         if executing is not None:
             raise NestingError(
-                f"{self.kind_name} {self.name} was called inside the running task {executing()}: "
+                f"{self.title} was called inside the running task {executing()}: "
                 f"a task's body is plain Python. Make the caller a @dynamic, {self._plain_way_out()}"
             )
 
@@ -137,6 +137,11 @@ class Entity(Generic[P, R_co]):
     def _plain_way_out(self) -> str:
         return "or call plain functions there"
 
+    @property
+    def title(self) -> str:
+        """The kind and the name, for messages."""
+        return f"{self.kind_name} {self.name}"
+
     def check_lengths(self, bound: dict[str, Any]) -> None:
         """Refuse inputs that do not go together, as far as they are known while a graph is built; only maps have such."""
 
@@ -147,7 +152,7 @@ class Entity(Generic[P, R_co]):
         """Build what can be built before a run, so that mistakes show before anything starts."""
 
     def __repr__(self) -> str:
-        return f"<{self.kind_name} {self.name}>"
+        return f"<{self.title}>"
 
 
 _NOT_PLAIN = {
@@ -170,7 +175,7 @@ class FunctionEntity(Entity[P, R_co]):
     def __init__(self, fn: Any, *, untyped: bool = False) -> None:
         if isinstance(fn, Entity):
             raise DefinitionError(f"{fn!r} is an entity already; decorate a function with @{self.kind_name}")
-        if not callable(fn) or not hasattr(fn, "__qualname__"):
+        if not callable(fn) or not hasattr(fn, "__qualname__") or isinstance(fn, type):
             raise DefinitionError(f"@{self.kind_name} decorates a function, not {fn!r}")
         if inspect.iscoroutinefunction(fn) and not self._MAY_BE_ASYNC:
             raise DefinitionError(f"{fn.__qualname__} is an async function, as only tasks may be; @{self.kind_name} takes a plain one")

@@ -85,7 +85,10 @@ class AllFailed:
 def error_of(run: str, failure: Mapping[str, Any]) -> BaseException:
     """Return the exception that tells of a failure, from its record as it travels."""
     if "failure" in failure:
-        return Failure(*failure["failure"]).exception()
+        error = Failure(*failure["failure"]).exception()
+        for note in map_notes(*failure["map"]) if "map" in failure else ():
+            error.add_note(note)
+        return error
     if "crash" in failure:
         return WorkerCrashed(f"run {run} failed: {failure['crash']}; look at the workers' logs, for memory above all")
     if "erred" in failure:
@@ -104,3 +107,38 @@ _REASONS: dict[str, Callable[[str, Mapping[str, Any]], BaseException]] = {
 def _busy(failure: Mapping[str, Any]) -> BaseException:
     text = f"launch plan {failure['busy']} has {failure['limit']} runs, and may have no more at the same moment"
     return RunSkipped(text) if failure["skipped"] else PlanBusy(text)
+
+
+#: So many messages of failed items are told.
+_MOST_TOLD = 10
+
+
+def map_notes(name: str, allowed: int, lines: Mapping[int, str]) -> list[str]:
+    """Return the notes that tell of a map more of whose items have failed than may: one message once.
+
+    Examples
+    --------
+    >>> map_notes("map of f", 2, {0: "ValueError: no", 1: "ValueError: no", 2: "KeyError: 'k'", 5: "ValueError: no"})
+    ['map of f: 4 items failed, and at most 2 may', '  [0-1], [5]: ValueError: no', "  [2]: KeyError: 'k'"]
+    """
+    by_text: dict[str, list[int]] = {}
+    for index in sorted(lines):
+        by_text.setdefault(lines[index], []).append(index)
+    told = [f"  {_ranges(indices)}: {text}" for text, indices in list(by_text.items())[:_MOST_TOLD]]
+    return [f"{name}: {len(lines)} items failed, and at most {allowed} may", *told]
+
+
+def line(error: BaseException) -> str:
+    """Return an error in one short line."""
+    text = f"{type(error).__name__}: {error}".partition("\n")[0]
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+def _ranges(indices: list[int]) -> str:
+    ranges: list[list[int]] = []
+    for index in indices:
+        if ranges and ranges[-1][1] == index - 1:
+            ranges[-1][1] = index
+        else:
+            ranges.append([index, index])
+    return ", ".join(f"[{low}]" if low == high else f"[{low}-{high}]" for low, high in ranges)

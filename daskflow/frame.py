@@ -91,8 +91,13 @@ class Frame:
     def scope(self) -> Scope:
         """Where the frame stands. Worked out when somebody asks, since most frames come and go unasked."""
         if self._scope is None:
-            self._scope = self._make_scope()
-        return self._scope
+            # Frames may be nested more deeply than Python's own: those above come first.
+            unknown: list[Frame] = [self]
+            while (above := unknown[-1].parent) is not None and above._scope is None:
+                unknown.append(above)
+            for frame in reversed(unknown):
+                frame._scope = frame._make_scope()
+        return self._scope  # type: ignore[return-value]
 
     @scope.setter
     def scope(self, scope: Scope) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from daskflow import context
 from daskflow.answering import ask, checked_answer, somebody_is_here
 from daskflow.entity import GATE, Entity
-from daskflow.errors import Disapproved, GateTimeout, GraphError, OptionError
+from daskflow.errors import DefinitionError, Disapproved, GateTimeout, GraphError, OptionError
 from daskflow.interface import Interface, Outputs, Parameter
 from daskflow.overrides import check_name
 from daskflow.promise import Promise
@@ -212,8 +212,13 @@ def wait_for_input(name: str, timeout: timedelta | float | None = timedelta(hour
         Outside a workflow's or dynamic's body.
     OptionError
         When the name or timeout is none.
+    DefinitionError
+        When the type cannot be used.
     """
-    entity = _Input(_name(name), expected_type, _seconds(name, timeout))
+    try:
+        entity = _Input(_name(name), expected_type, _seconds(name, timeout))
+    except TypeError as error:
+        raise DefinitionError(f"the expected_type of gate {name!r} cannot be used: {error}") from None
     made: Any = _builder("wait_for_input").add(entity, {})
     return made  # type: ignore[no-any-return]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from daskflow.caching import CacheOptions, HashMethod
 from daskflow.errors import NodeError, PromiseError
+from daskflow.interface import MUTABLE
 from daskflow.promise import Step
 from daskflow.types import shorten
 
@@ -53,9 +54,11 @@ class Node:
         By input, how what gives it wants its value hashed.
     options : TaskOptions or None
         How its attempts run, where an override says otherwise than the entity; of a map those of its items.
+    fresh : list of str
+        The constants of which each execution gets a copy, since it may change them.
     """
 
-    __slots__ = ("after", "cache", "constants", "deps", "entity", "hashes", "name", "nested", "options", "slot", "whole")
+    __slots__ = ("after", "cache", "constants", "deps", "entity", "fresh", "hashes", "name", "nested", "options", "slot", "whole")
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Node:
         self.hashes: dict[str, HashMethod] | None = None
         self.after: tuple[int, ...] = ()
         self.options: TaskOptions | None = None
+        self.fresh = [one for one, value in constants.items() if type(value) in MUTABLE]
         if not whole and not nested:
             self.deps: tuple[int, ...] = ()
         elif len(whole) == 1 and not nested:
@@ -125,9 +129,11 @@ class Node:
             When a value does not fit.
         """
         whole = self.whole
+        kwargs = self.constants.copy()
+        for name in self.fresh:
+            kwargs[name] = kwargs[name].copy()
         if not whole and not self.nested:
-            return self.constants.copy()
-        kwargs = self.constants.copy() if self.constants else {}
+            return kwargs
         for name, slot, checked in whole:
             kwargs[name] = values[slot] if checked else self.entity.interface.check_input(name, values[slot])
         for name, binding in self.nested:

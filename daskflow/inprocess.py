@@ -25,19 +25,23 @@ def run_in_process(
     inputs = entity.interface.check_inputs(bound)
     entity.prepare()
     mocks = context.mocks and context.mocks(entity)
-    plan = entity if entity.kind == LAUNCH_PLAN else None
+    plan: Any = entity if entity.kind == LAUNCH_PLAN else None
     entity, inputs = top_level(entity, inputs)
     scope = Scope.of_run("local", None)
     execution = Execution(root_frame(entity, inputs, scope))
     execution.surroundings = Surroundings(started=datetime.now(UTC))
     execution.mocks = mocks
-    execution.cache = NodeCache(cache)
+    execution.cache = NodeCache(lambda: _overwriting(cache()) if plan is not None and plan.overwrite_cache else cache())
     if plan is not None:
         execution.begin_plan(plan)
     try:
         return execution.run()
     except (SystemExit, GeneratorExit) as error:
         raise RunFailed(f"{entity.name} raised {type(error).__name__}: {error}") from error
+
+
+def _overwriting(settings: CacheSettings | None) -> CacheSettings | None:
+    return None if settings is None else settings._replace(overwrite=True)
 
 
 context.run_in_process = run_in_process

@@ -15,7 +15,7 @@ from daskflow.errors import DefinitionError, InputError, OutputError
 from daskflow.types import Checker, Mismatch, checks_inside, describe
 
 #: Defaults of these types are copied, so that no call sees what another one did to them.
-_MUTABLE = (list, dict, set)
+MUTABLE = (list, dict, set)
 
 _PACKAGE = os.path.dirname(__file__)
 
@@ -95,7 +95,8 @@ class Outputs:
             try:
                 return self.check_one(value)
             except Mismatch as error:
-                raise OutputError(f"{entity} declares -> {describe(self.annotation)}: {error}") from None
+                way_out = "; does each way through it end with a return?" if value is None else ""
+                raise OutputError(f"{entity} declares -> {describe(self.annotation)}: {error}{way_out}") from None
         if not isinstance(value, tuple) or len(value) != len(self.names):
             raise OutputError(f"{entity} declares {len(self.names)} outputs ({', '.join(self.names)}), but returned {_count(value)}")
         return self._build(value, entity)
@@ -209,7 +210,7 @@ class Interface:
                     f"{self.name} is missing the input {name!r} ({describe(parameter.annotation)}); it takes {self.signature()}"
                 )
             else:
-                bound[name] = copy(parameter.default) if isinstance(parameter.default, _MUTABLE) else parameter.default
+                bound[name] = copy(parameter.default) if isinstance(parameter.default, MUTABLE) else parameter.default
         return bound
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -225,8 +226,16 @@ class Interface:
         return given
 
     def _unknown(self, name: str) -> NoReturn:
+        raise InputError(self.why_unknown(name))
+
+    def why_unknown(self, name: Any) -> str:
+        """Return why there is no input of a name, and which inputs there are."""
         takes = f"it takes {self.signature()}" if self.parameters else "it takes no inputs"
-        raise InputError(f"{self.name} has no input {name!r}; {takes}")
+        return f"{self.name} has no input {name!r}; {takes}"
+
+    def renamed(self, name: str, parameters: Mapping[str, Parameter], outputs: Outputs) -> Interface:
+        """Return one of the same kind with other inputs and outputs."""
+        return Interface(name, parameters, outputs)
 
     def check_input(self, name: str, value: Any) -> Any:
         """Return one input's value, converted, or raise :class:`InputError`."""

@@ -28,6 +28,7 @@ from daskflow.admission import Pool
 from daskflow.books import Books
 from daskflow.records import (
     Crash,
+    FailedItem,
     Instruction,
     LedgerError,
     Run,
@@ -196,29 +197,28 @@ class Ledger(Books):
         if unit is not None:
             self._fall(unit.run, domain[-1], failure)
 
-    def item_failed(self, key: str, of: str, place: int, allowed: int, domain: Sequence[str], failure: Any) -> None:
+    def item_failed(self, key: str, item: FailedItem, failure: Any) -> None:
         """Count an item that has failed of a map, which fails once more have than may.
 
         Parameters
         ----------
         key
             The running unit that says so.
-        of, place
-            The map and the item; what is said twice counts once.
-        allowed
-            How many may fail.
-        domain
-            What fails with the map.
+        item
+            The item; what is said twice counts once.
         failure
-            Why the item failed.
+            Why it failed.
         """
         unit = self._running(key)
         if unit is None:
             return
-        failed = unit.run.items.setdefault(of, set())
-        failed.add(place)
-        if len(failed) > allowed:
-            self._fail(unit, failure, tuple(domain))
+        lines, first = unit.run.items.get(item.map, ({}, failure))
+        if item.place < min(lines, default=item.place + 1):
+            first = failure
+        lines[item.place] = item.line
+        unit.run.items[item.map] = (lines, first)
+        if len(lines) > item.allowed:
+            self._fail(unit, {**first, "map": (item.name, item.allowed, lines)}, item.domain)
 
     # ------------------------------------------------------------ what Dask says
 

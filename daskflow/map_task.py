@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional, Union
 from daskflow import infrastructure
 from daskflow.entity import MAP, Entity
 from daskflow.errors import DefinitionError, InputError, OptionError
-from daskflow.interface import Interface, Outputs, Parameter
+from daskflow.interface import MUTABLE, Outputs, Parameter
 from daskflow.options import check_limit, refuse_unknown
 from daskflow.promise import holds_promise
 from daskflow.taskoptions import TaskOptions
@@ -103,7 +103,7 @@ class MapTask(Entity[..., Any]):
                 f"{target.name} has several outputs ({', '.join(own.outputs.names)}); what is mapped has one: return a dataclass or a list"
             )
         parameters = {name: self._parameter(one) for name, one in own.parameters.items()}
-        self.interface = Interface(self.name, parameters, Outputs(self._output(own.outputs.annotation)))
+        self.interface = own.renamed(self.name, parameters, Outputs(self._output(own.outputs.annotation)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A body that makes a map makes it anew wherever it runs: what travels is what it is made of.
@@ -123,6 +123,11 @@ class MapTask(Entity[..., Any]):
         if one.required:
             return Parameter(one.name, list[one.annotation])  # type: ignore[name-defined]
         return Parameter(one.name, list[one.annotation] | None, None)  # type: ignore[name-defined]
+
+    @property
+    def title(self) -> str:
+        """The name, which says the kind as well."""
+        return self.name
 
     def is_shared(self, name: str) -> bool:
         """Tell whether an input is the same for all items."""
@@ -159,10 +164,18 @@ class MapTask(Entity[..., Any]):
                 shared[name] = self.target.interface.parameters[name].default
             else:
                 lists[name] = value
-        lengths = {name: len(value) for name, value in lists.items()}
+        lengths = {name: len(lists[name]) for name in self.interface.parameters if name in lists}
         if len(set(lengths.values())) != 1:
             raise InputError(f"{self.name} {self._wrong_lengths(lengths)}")
-        return next(iter(lengths.values())), lists, shared
+        items = next(iter(lengths.values()))
+        self._spread_defaults(items, lists, shared)
+        return items, lists, shared
+
+    def _spread_defaults(self, items: int, lists: dict[str, Any], shared: dict[str, Any]) -> None:
+        """Give each item a default of its own, so that none sees what another one did to it."""
+        for name in [name for name, value in shared.items() if not self.is_shared(name) and type(value) in MUTABLE]:
+            default = shared.pop(name)
+            lists[name] = [default.copy() for _ in range(items)]
 
     def _wrong_lengths(self, lengths: dict[str, int]) -> str:
         if not lengths:
@@ -173,10 +186,10 @@ class MapTask(Entity[..., Any]):
 
 def map_task(
     target: Callable[..., Any],
-    *,
     concurrency: int | None = None,
     min_successes: int | None = None,
     min_success_ratio: float = 1.0,
+    *,
     return_exceptions: bool = False,
     bound_inputs: Collection[str] | Mapping[str, Any] = (),
     bound_inputs_values: Mapping[str, Any] | None = None,
@@ -267,7 +280,7 @@ def _bound(target: Any, inputs: Any, values: Mapping[str, Any] | None) -> tuple[
 
 def _refuse_unknown_input(target: Any, name: Any) -> None:
     if name not in target.interface.parameters:
-        raise DefinitionError(f"the map of {target.name} binds {name!r}; it takes {target.interface.signature() or 'no inputs'}")
+        raise DefinitionError(f"the map of {target.name} binds {name!r}, but {target.interface.why_unknown(name)}")
 
 
 def _tolerance(target: Any, successes: Any, ratio: Any, exceptions: Any) -> Tolerance:

@@ -65,6 +65,8 @@ def resolve(entity: Any, options: CacheOptions) -> str:
             made.append(policy.get_version(options.salt, parameters))
         except Exception as error:
             raise OptionError(f"Failed to generate version for cache policy {policy!r} of {entity.name}: {error}") from error
+        if not isinstance(made[-1], str):
+            raise OptionError(f"cache policy {policy!r} of {entity.name} must give its version as text; it gave {made[-1]!r}")
     return "+".join(made)
 
 

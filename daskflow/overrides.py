@@ -45,7 +45,7 @@ def apply(node: Node, overrides: dict[str, Any]) -> None:
         When a key is unknown, or has no effect on a call of that kind; or a value is not one that it can have.
     """
     entity = node.entity
-    owner = f"with_overrides of {entity.name if entity.name.startswith('map of ') else f'{entity.kind_name} {entity.name}'}"
+    owner = f"with_overrides of {entity.title}"
     keys = (*(_KEYS if entity.may_cache else _KEYS[:2]), *(TaskOptions.OVERRIDES if entity.options is not None else ()))
     overrides = infrastructure.accept(owner, overrides, infrastructure.OVERRIDE_OPTIONS)
     _refuse_of_tasks(overrides, keys, owner)

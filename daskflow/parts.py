@@ -26,7 +26,7 @@ from daskflow.annotations import (
     members,
     union_of,
 )
-from daskflow.scalars import SCALARS
+from daskflow.scalars import SCALARS, as_int
 
 _SERIES = (list, collections.deque, abc.Sequence, abc.MutableSequence)
 _MAPPINGS = (dict, collections.defaultdict, collections.OrderedDict, abc.Mapping, abc.MutableMapping)
@@ -67,6 +67,26 @@ def item_type(annotation: Any, part: Any, attribute: bool = False) -> Any:
         return _union([item_type(type(one), part, attribute) for one in typing.get_args(annotation)])
     kind = class_of(annotation)
     return Any if kind is None else _of_a_class(annotation, kind, part, attribute)
+
+
+def key_type(annotation: Any, key: Any) -> Any:
+    """Return the declared type of what a dict has at a key; ``Any`` where it is not known.
+
+    Raises
+    ------
+    TypeError
+        When no dict that is declared has such a key.
+
+    Examples
+    --------
+    >>> key_type(dict[str, int] | None, "a")
+    <class 'int'>
+    >>> key_type(dict[str, int], 1)
+    Traceback (most recent call last):
+    TypeError: dict[str, int] is indexed by str, not 1
+    """
+    kinds = [one for one in members(annotation) if is_typeddict(class_of(one)) or class_of(one) in _MAPPINGS]
+    return item_type(union_of(kinds), as_int(key)) if kinds else Any
 
 
 def _of_a_union(annotation: Any, part: Any, attribute: bool) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import Any, NoReturn, TypedDict
+from typing import Any, TypedDict
 
 from daskflow import infrastructure
 from daskflow.concurrency import ConcurrencyPolicy
@@ -167,15 +167,19 @@ class PlanInterface(Interface):
     def __reduce__(self) -> tuple[Any, ...]:
         return PlanInterface, (self.name, self.parameters, self.outputs, self.fixed)
 
-    def _unknown(self, name: str) -> NoReturn:
-        if name in self.fixed:
-            raise InputError(self.why_fixed(name))
-        super()._unknown(name)
+    def why_unknown(self, name: Any) -> str:
+        """Return why an input cannot be given, and what to do."""
+        return self.why_fixed(name) if name in self.fixed else super().why_unknown(name)
+
+    def renamed(self, name: str, parameters: Mapping[str, Parameter], outputs: Outputs) -> PlanInterface:
+        """Return one that has the same inputs fixed."""
+        return PlanInterface(name, parameters, outputs, self.fixed)
 
     def why_fixed(self, name: str) -> str:
         """Return why an input cannot be given, and what to do."""
+        owner = self.name if self.name.startswith("map of ") else f"launch plan {self.name}"
         return (
-            f"launch plan {self.name} has no input {name!r} to give: it is fixed to {shorten(self.fixed[name])}; "
+            f"{owner} has no input {name!r} to give: it is fixed to {shorten(self.fixed[name])}; "
             "make another plan with clone_with(..., fixed_inputs=...), or call its workflow"
         )
 

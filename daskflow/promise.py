@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from daskflow.errors import PromiseError
-from daskflow.expressions import PRIMITIVES, Comparison
-from daskflow.types import assignable, describe, item_type
+from daskflow.expressions import PRIMITIVES, Comparison, Expression
+from daskflow.types import SCALARS, assignable, describe, item_type
 
 if TYPE_CHECKING:
     from daskflow.builder import Builder
@@ -130,6 +130,12 @@ class Promise:
     def __contains__(self, item: Any) -> bool:
         self._refuse("searched with 'in'")
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._refuse("changed")
+
+    def __delitem__(self, key: Any) -> None:
+        self._refuse("changed")
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self._refuse("called")
 
@@ -175,3 +181,38 @@ def holds_promise(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(holds_promise, value.values()))
     return isinstance(value, (list, tuple)) and any(map(holds_promise, value))
+
+
+def hides_promise(value: Any) -> bool:
+    """Tell whether a promise stands where no value can take its place: in a set, a dict's key, or the field of an object.
+
+    Examples
+    --------
+    >>> hides_promise([1, {"a": {2}}])
+    False
+    """
+    left, seen = [(value, False)], set()
+    while left:
+        one, hidden = left.pop()
+        kind = type(one)
+        if kind is Promise or isinstance(one, Expression):
+            if hidden or kind is not Promise:
+                return True
+        elif kind not in SCALARS and (id(one), hidden) not in seen:
+            seen.add((id(one), hidden))
+            left.extend(_inside(one, hidden))
+    return False
+
+
+def _inside(value: Any, hidden: bool) -> Iterator[tuple[Any, bool]]:
+    if isinstance(value, dict):
+        yield from ((one, True) for one in value)
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        yield from ((one, hidden) for one in value)
+    elif isinstance(value, (set, frozenset)):
+        yield from ((one, True) for one in value)
+    else:
+        kind: Any = type(value)
+        fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__pydantic_fields__", {})
+        yield from ((getattr(value, name, None), True) for name in fields)

@@ -67,6 +67,33 @@ class Spec(NamedTuple):
     domain: tuple[str, ...] = ()
 
 
+class FailedItem(NamedTuple):
+    """An item of a map that has failed, where some may.
+
+    Attributes
+    ----------
+    map : str
+        Stands for the map.
+    name : str
+        What users know it by.
+    place : int
+        The item's index.
+    allowed : int
+        How many may fail.
+    domain : tuple of str
+        What fails with the map.
+    line : str
+        Why the item failed, in one line.
+    """
+
+    map: str
+    name: str
+    place: int
+    allowed: int
+    domain: tuple[str, ...]
+    line: str
+
+
 class Value(NamedTuple):
     """A value that a running unit has, and that others may read like a unit's result.
 
@@ -267,7 +294,7 @@ class Run:
     gates : dict
         By its address, the unit that waits at a gate.
     items : dict
-        By map, the items that have failed.
+        By map, the items that have failed: for each a line that says why, and of the first of them the failure itself.
     answered : dict
         By the addresses of gates that were answered, their names.
     """
@@ -286,7 +313,7 @@ class Run:
         self.fallen: dict[str, Any] = {}
         self.gates: dict[str, Unit] = {}
         self.answered: dict[str, str] = {}
-        self.items: dict[str, set[int]] = {}
+        self.items: dict[str, tuple[dict[int, str], Any]] = {}
 
 
 def plain_failure(failure: Any) -> dict[str, Any]:

@@ -113,11 +113,12 @@ def submit(
     """Run an entity, with its inputs in a mapping; otherwise as :func:`run`."""
     _refuse_inside(entity)
     interface = _entity(entity).interface
+    if not isinstance(inputs, Mapping):
+        raise InputError(f"submit takes the inputs of {entity.name} in a mapping, by their names; got {inputs!r}")
     checked = interface.check_inputs(interface.bind((), dict(inputs)))
     entity.prepare()
     limit = _limit(entity, max_parallelism)
-    if name is not None and (not isinstance(name, str) or not name):
-        raise OptionError(f"name of the run of {entity.name} must be text; got {name!r}")
+    _check_name_and_client(entity, name, client)
     settings = _cache_settings(entity, cache, overwrite_cache)
     name = name or entity.short_name
     probe = context.mocks and context.mocks(entity)
@@ -153,6 +154,13 @@ def _refuse_inside(entity: Any) -> None:
     if state.builder is not None or state.executing is not None:
         where = f"the body of {state.builder.owner}" if state.builder is not None else f"the running task {state.executing()}"  # type: ignore[misc]
         raise NestingError(f"run of {entity!r} was called in {where}; call the entity itself, in a @workflow or @dynamic")
+
+
+def _check_name_and_client(entity: Any, name: Any, client: Any) -> None:
+    if name is not None and (not isinstance(name, str) or not name):
+        raise OptionError(f"name of the run of {entity.name} must be text; got {name!r}")
+    if client is not None and not hasattr(client, "scheduler"):
+        raise OptionError(f"client of the run of {entity.name} must be a Dask client, such as Client('tcp://HOST:8786'); got {client!r}")
 
 
 def _limit(entity: Any, max_parallelism: int | None) -> int:

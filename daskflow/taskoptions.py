@@ -120,9 +120,9 @@ class TaskOptions:
     OVERRIDES: ClassVar[tuple[str, ...]] = NAMES[:7]
 
     def __post_init__(self) -> None:
-        in_environment = bool(self.environment) or any(one.env_var is not None for one in self.secret_requests)
-        needs = bool(self.dask_resources())
-        object.__setattr__(self, "plain", not self.retries.count and self.timeout is None and not in_environment and not needs)
+        # What a task may read of secrets its context knows by the options.
+        needs = bool(self.environment) or bool(self.secret_requests) or bool(self.dask_resources())
+        object.__setattr__(self, "plain", not self.retries.count and self.timeout is None and not needs)
 
     @classmethod
     def of(cls, given: Mapping[str, Any], owner: str) -> TaskOptions:

@@ -36,7 +36,7 @@ from daskflow.annotations import (
     without_none,
 )
 from daskflow.assignable import assignable, hint
-from daskflow.parts import item_type
+from daskflow.parts import item_type, key_type
 from daskflow.scalars import CHECKS, SCALARS, Check, Mismatch, mismatch, numpy_kind
 
 
@@ -264,6 +264,8 @@ __all__ = [
     "hint",
     "is_union",
     "item_type",
+    "key_type",
     "shorten",
     "strip",
+    "without_none",
 ]

@@ -329,9 +329,10 @@ class Running:
 
     def _item_failed(self, frame: MapFrame, slot: int, error: BaseException) -> None:
         """Have the items counted that fail of one map, in whatever unit: it fails as soon as there are too many."""
+        assert frame.entity is not None
         scope = frame.scope
-        count = {"map": scope.digest.hex(), "place": frame.place(slot), "allowed": frame.allowed, "domain": scope.domain}
-        self.link.send({"op": "daskflow-item-failed", "key": self.key, "failure": list(Failure.of(error)), **count})
+        item = (scope.digest.hex(), frame.entity.name, frame.place(slot), frame.allowed, scope.domain, failed.line(error))
+        self.link.send({"op": "daskflow-item-failed", "key": self.key, "item": item, "failure": list(Failure.of(error))})
 
     def _lets_go(self, frame: Frame) -> bool:
         mean = mean_time(frame, time.perf_counter())

@@ -11,10 +11,12 @@ from daskflow import context, infrastructure
 from daskflow.builder import Builder
 from daskflow.caching import Cache, CacheOptions
 from daskflow.entity import WORKFLOW, Entity, FunctionEntity, P, R_co
-from daskflow.errors import DefinitionError, GraphError, OptionError
+from daskflow.errors import DefinitionError, GraphError, NodeError, OptionError
 from daskflow.graph import Graph, Node
+from daskflow.interface import Parameter
 from daskflow.options import check_limit, refuse_unknown
-from daskflow.types import assignable, describe
+from daskflow.taskoptions import Documentation, TaskOptions
+from daskflow.types import assignable, describe, without_none
 
 
 class WorkflowFailurePolicy(Enum):
@@ -27,7 +29,7 @@ class WorkflowFailurePolicy(Enum):
 
 
 #: The options of a workflow that have an effect.
-OPTIONS = ("max_parallelism", "failure_policy", "on_failure", "docs", *CacheOptions.NAMES)
+OPTIONS = ("max_parallelism", "failure_policy", "on_failure", "docs", "pickle_untyped", *CacheOptions.NAMES)
 
 
 class Workflow(FunctionEntity[P, R_co]):
@@ -41,7 +43,7 @@ class Workflow(FunctionEntity[P, R_co]):
         Whether its other nodes are executed when one has failed.
     on_failure : Entity or None
         What is executed once it has failed.
-    docs
+    docs : Documentation or None
         What describes it beside its docstring.
     """
 
@@ -49,7 +51,7 @@ class Workflow(FunctionEntity[P, R_co]):
     kind_name = "workflow"
 
     def __init__(self, fn: Callable[P, R_co], options: dict[str, Any]) -> None:
-        super().__init__(fn, untyped=options.pop("pickle_untyped", False))
+        super().__init__(fn, untyped=options.get("pickle_untyped") is True)
         self._configure(options)
 
     def _configure(self, options: dict[str, Any]) -> None:
@@ -59,7 +61,7 @@ class Workflow(FunctionEntity[P, R_co]):
         self.max_parallelism = check_limit(options.get("max_parallelism"), "max_parallelism", self.name, zero=True)
         self.keep_going = _policy(options.get("failure_policy"), self.name)
         self.on_failure: Entity[..., Any] | None = options.get("on_failure")
-        self.docs = options.get("docs")
+        self.docs: Documentation | None = TaskOptions.of(_described(options), f"workflow {self.name}").docs
         self._graph: Graph | None = None
         # Two threads may meet an untraced workflow; the body of a workflow that calls itself meets its own trace.
         self._tracing = threading.RLock()
@@ -157,7 +159,7 @@ def workflow(fn: Any = None, /, **options: Any) -> Any:
     on_failure : entity, optional
         What is executed once the workflow has failed, before its failure goes on: it takes the workflow's inputs, and, if it declares
         it, `err`, a :class:`~daskflow.errors.NodeError`. What else it takes must have a default.
-    docs : optional
+    docs : Documentation or str, optional
         What describes it beside its docstring.
     pickle_untyped : bool
         Whether inputs without an annotation are taken as they come.
@@ -188,6 +190,10 @@ def workflow(fn: Any = None, /, **options: Any) -> Any:
     return lambda function: Workflow(function, dict(options))
 
 
+def _described(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in ("docs", "pickle_untyped") if name in options}
+
+
 def _policy(policy: Any, name: str) -> bool:
     if policy is None or policy is WorkflowFailurePolicy.FAIL_IMMEDIATELY:
         return False
@@ -215,8 +221,19 @@ def check_handler(flow: Workflow[..., Any], handler: Any) -> None:
                 f"{handler.interface.signature() or 'no inputs'}"
             )
     for name, one in takes.items():
-        if name != "err" and name not in given and one.required and not assignable(type(None), one.annotation):
-            raise DefinitionError(f"{where}: nobody gives {handler.name} its input {name!r}; give it a default")
+        if name not in given:
+            _check_rest(where, handler, one)
+
+
+def _check_rest(where: str, handler: Entity[..., Any], one: Parameter) -> None:
+    """Refuse an input that is none of the workflow's, where it has no value then or waits for the failure under another name."""
+    if one.name == "err":
+        if not assignable(NodeError, one.annotation):
+            raise DefinitionError(f"{where}: {handler.name} declares 'err' as {describe(one.annotation)}; it is given a NodeError")
+    elif without_none(one.annotation) is NodeError:
+        raise DefinitionError(f"{where}: {handler.name} is given the failure as 'err'; rename its input {one.name!r}")
+    elif one.required and not assignable(type(None), one.annotation):
+        raise DefinitionError(f"{where}: nobody gives {handler.name} its input {one.name!r}; give it a default")
 
 
 def handling(flow: Workflow[..., Any], handler: Entity[..., Any], graph: Graph) -> Node:

@@ -93,3 +93,20 @@ def test_links_lead_somewhere() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_feature_names_tests_that_there_are() -> None:
+    """Each row of the table of features names a test, and each test named is there."""
+    text = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+    rows = [row for row in re.findall(r"^\| (.*) \|$", text, re.MULTILINE) if not row.startswith("feature |")]
+    assert len(rows) > 50
+    for row in rows:
+        named = re.findall(r"`(\w+/test_\w+\.py)(?:::(test_\w+))?`", row.rpartition("|")[2])
+        assert named, f"no test proves: {row}"
+        for file, test in named:
+            path = ROOT / "tests" / file
+            # What runs workflows with await is tested by a file that comes with it.
+            if file == "features/test_eager.py" and not path.exists():
+                continue
+            source = path.read_text(encoding="utf-8")
+            assert not test or re.search(rf"^(async )?def {test}\(", source, re.MULTILINE), f"there is no {file}::{test}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,9 +68,10 @@ def test_a_map_that_too_many_items_fail(flow: Flow) -> None:
     with pytest.raises(Unlucky, match="no luck with 0") as failed:
         flow(fl.map_task(lucky, min_success_ratio=0.75), a=[0, 6, 1, 3])
     notes = "\n".join(failed.value.__notes__)
-    assert "node: lucky[0]" in notes
-    assert "and at most 1 may" in notes
-    assert "[0-1]: Unlucky: no luck with 0" in notes
+    # Which two fail first is nobody's to say where they are executed at the same moment.
+    assert re.search(r"node: lucky\[[01]\]", notes)
+    assert "map of tests.features.test_failures.lucky: 2 items failed, and at most 1 may" in notes
+    assert re.search(r"  \[[-01]+\]: Unlucky: no luck with 0", notes)
     with pytest.raises(RunFailed, match="has 2 items, but 3 must succeed"):
         flow(fl.map_task(lucky, min_successes=3), a=[1, 2])
 

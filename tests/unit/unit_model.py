@@ -30,7 +30,7 @@ from daskflow.ledger import Ledger
 from daskflow.nodecache import NodeCache
 from daskflow.outcome import Failure
 from daskflow.policy import Policy
-from daskflow.records import Adopt, Create, Free, Lift, Spec, Status, Value
+from daskflow.records import Adopt, Create, FailedItem, Free, Lift, Spec, Status, Value
 from daskflow.references import Kept, References, Scale, computed
 from daskflow.references import inputs as inputs_of
 from daskflow.scope import Scope
@@ -507,7 +507,8 @@ class Model:
 
     def _item_failed(self, frame: Any, slot: int, error: BaseException) -> None:
         scope, failure = frame.scope, {"failure": list(Failure.of(error))}
-        self.ledger.item_failed(self.key, scope.digest.hex(), frame.place(slot), frame.allowed, scope.domain, failure)
+        item = FailedItem(scope.digest.hex(), "map", frame.place(slot), frame.allowed, scope.domain, str(error))
+        self.ledger.item_failed(self.key, item, failure)
 
     def _hand_over(self, execution: Execution, frame: Any, slot: int, terms: Any) -> None:
         specs, values = self._lowered([on_terms(self.key, frame, slot, terms)])
