@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Client, LocalCluster
 
+import daskflow as fl
 from daskflow import config
 from daskflow.taskoptions import TaskOptions
+from tests.acceptance.processes import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,6 +79,20 @@ def test_the_page_of_tasks_runs() -> None:
     text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+).* \|$", text, re.MULTILINE)
     assert set(TaskOptions.NAMES) <= {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)}
+
+
+def test_the_page_of_gates_runs() -> None:
+    """Its runs are answered as it says, in process and on a cluster."""
+    names: dict[str, Any] = {"__name__": "gates"}
+    for block in blocks("docs/gates.md", "python"):
+        exec(block, names)
+    assert (names["published"], names["again"], names["later"](value=1.0)) == ("published 3.0", "published 5.0", "published 1.0")
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster, Client(cluster, set_as_default=False) as client:
+        run = fl.run(names["release"], days=2, client=client)
+        for kind in ("input", "approval"):
+            wait_until(lambda kind=kind: [gate.kind for gate in run.gates] == [kind], f"the gate's turn: {kind}")
+            names["decide"](run)
+        assert run.result(timeout=60) == "published 5.0"
 
 
 def test_every_key_of_the_configuration_is_documented() -> None:
