@@ -396,11 +396,6 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         return True
 
 
-def has_more(execution: Execution) -> bool:
-    """Tell whether an execution could go on; as its check, it ends it before whatever comes next."""
-    return any(frame.left for frame in stack(execution.frame))
-
-
 _ENTERED = object()
 
-__all__ = ["STUCK", "Execution", "has_more"]
+__all__ = ["STUCK", "Execution"]

@@ -86,9 +86,8 @@ class GraphFrame(Frame):
         """Give up what is left, but for what is to be executed once the frame has failed."""
         self.failing = Failed(error)
         self.todo, self.cursor, self.waiting, self.outstanding = [handler.told(error)], 0, [], {}
-        if isinstance(self.values, list):
-            self.values = dict(enumerate(self.values))
-        self.values[handler.slot] = MISSING
+        known: dict[int, Any] = dict(enumerate(self.values)) if isinstance(self.values, list) else self.values
+        self.values = {**known, handler.slot: MISSING}
 
     def label(self, slot: int) -> str:
         if self.entity is not None and self.entity.handler is not None and slot == self.entity.handler.slot:
@@ -140,9 +139,8 @@ class GraphFrame(Frame):
         labels = {node.slot: self.label(node.slot) for node in nodes}
         if inner is not None:
             labels[inner] = self.label(inner)
-        output = (self.graph.output, self.graph.output_slots) if exports is None else ()
         kind = Root if isinstance(self.graph, Root) else Part
-        graph = kind(labels, *output)
+        graph = kind(labels, self.graph.output, self.graph.output_slots) if exports is None else kind(labels)
         if self.graph.places is not None:
             graph.places = {slot: self.graph.places[slot] for slot in (*labels, *values) if slot in self.graph.places}
         part = GraphFrame(graph, values, self.entity, None, self.slot, nodes, exports)

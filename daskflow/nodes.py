@@ -37,12 +37,11 @@ class NodeHandle:
             raise AttributeError(f"the node of {self._entity.name} has no output {name!r}; its outputs: {given}") from None
 
     def __rshift__(self, other: Any) -> Any:
-        self._promise >> other
-        return other
+        return self._promise.__rshift__(other)
 
     def runs_before(self, other: Any) -> None:
         """Have another call wait for this one."""
-        self >> other
+        self._promise.__rshift__(other)
 
     def with_overrides(self, **overrides: Any) -> NodeHandle:
         """Change options of the call; see :mod:`daskflow.overrides` for the keys."""

@@ -112,3 +112,8 @@ def root_frame(entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope, l
     frame = GraphFrame(kind({0: label or entity.short_name}, Ref(0, ()), (0,)), [MISSING], None, None, 0, [Node(0, entity, inputs)])
     frame.scope = scope
     return frame
+
+
+def has_more(execution: Any) -> bool:
+    """Tell whether an execution could go on; as its check, it ends it before whatever comes next."""
+    return any(frame.left for frame in stack(execution.frame))

@@ -1,4 +1,4 @@
-"""Units: Dask tasks of ours, in the process of a Dask worker.
+"""Units: Dask tasks of ours, in the process of a Dask worker. All that a worker process says and hears is in this one, longer file.
 
 A unit unpickles its frames, executes them, and encodes the result. One watchdog thread for the whole process looks at the
 units at work: from one that lasts longer than the budget it takes what has not been started, while the unit's current node goes
@@ -20,7 +20,7 @@ from daskflow import failed, shipping
 from daskflow.caching import CacheSettings
 from daskflow.eagerframe import EagerFrame
 from daskflow.errors import RunCancelled, VersionMismatch
-from daskflow.execute import STUCK, Execution, has_more
+from daskflow.execute import STUCK, Execution
 from daskflow.failed import AllFailed, Failed
 from daskflow.frames import MISSING, Frame, MapFrame
 from daskflow.journal import Journal
@@ -31,7 +31,7 @@ from daskflow.policy import Policy
 from daskflow.references import Kept, References, Scale, computed
 from daskflow.result import Result
 from daskflow.spilling import Unit, mean_time, on_terms, tail, take
-from daskflow.stacks import arrive, is_run, link, stack, unit_result
+from daskflow.stacks import arrive, has_more, is_run, link, stack, unit_result
 from daskflow.taskcontext import Surroundings
 from daskflow.terms import Terms
 from daskflow.versions import mismatch

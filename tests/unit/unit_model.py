@@ -22,7 +22,7 @@ import daskflow as fl
 from daskflow.caching import Cache, CacheOptions, CacheSettings
 from daskflow.children import Family
 from daskflow.entity import Entity
-from daskflow.execute import STUCK, Execution, has_more
+from daskflow.execute import STUCK, Execution
 from daskflow.failed import AllFailed, Failed, error_of
 from daskflow.frames import MISSING, External, GraphFrame
 from daskflow.journal import Journal
@@ -35,7 +35,7 @@ from daskflow.references import Kept, References, Scale, computed
 from daskflow.references import inputs as inputs_of
 from daskflow.scope import Scope
 from daskflow.spilling import Unit, on_terms, root_unit, tail, take
-from daskflow.stacks import arrive, link, root_frame, stack, unit_result
+from daskflow.stacks import arrive, has_more, link, root_frame, stack, unit_result
 
 
 class Died(BaseException):
