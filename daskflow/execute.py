@@ -397,5 +397,3 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
 
 
 _ENTERED = object()
-
-__all__ = ["STUCK", "Execution"]

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from daskflow import failed, shipping
 from daskflow.caching import CacheSettings
 from daskflow.eagerframe import EagerFrame
+from daskflow.eagersteps import STUCK
 from daskflow.errors import RunCancelled, VersionMismatch
-from daskflow.execute import STUCK, Execution
+from daskflow.execute import Execution
 from daskflow.failed import AllFailed, Failed
 from daskflow.frames import MISSING, Frame, MapFrame
 from daskflow.journal import Journal

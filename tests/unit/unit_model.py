@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 import daskflow as fl
 from daskflow.caching import Cache, CacheOptions, CacheSettings
 from daskflow.children import Family
+from daskflow.eagersteps import STUCK
 from daskflow.entity import Entity
-from daskflow.execute import STUCK, Execution
+from daskflow.execute import Execution
 from daskflow.failed import AllFailed, Failed, error_of
 from daskflow.frames import MISSING, External, GraphFrame
 from daskflow.journal import Journal
