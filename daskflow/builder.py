@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from daskflow.entity import Entity
 
 _CONTAINERS = (list, tuple, dict)
+_PLAIN = SCALARS | {float}
 
 
 class Builder:
@@ -61,6 +62,7 @@ class Builder:
             When a promise of another graph is used.
         """
         entity.check_lengths(bound)
+        mutable = False
         constants: dict[str, Any] = {}
         whole: list[tuple[str, int, bool]] = []
         nested: list[tuple[str, Any]] = []
@@ -68,17 +70,25 @@ class Builder:
             if type(value) is Promise:
                 self._bind_promise(entity, name, value, whole, nested)
             elif isinstance(value, _CONTAINERS):
+                mutable = True
                 self._bind_container(entity, name, value, constants, nested)
             else:
                 constants[name] = entity.interface.check_input(name, value)
-                if type(value) not in SCALARS and entity.interface.parameters[name].opaque:
-                    self._refuse_hidden(value, f"input {name!r} of {entity.name}")
+                if type(value) not in _PLAIN:
+                    mutable = True
+                    self._check_object(entity, name, value)
         slot = self.n_inputs + len(self.nodes)
         node = Node(slot, entity, constants, tuple(whole), tuple(nested))
+        if mutable:
+            node.copy_mutable()
         if self._hashes:
             node.hashes, self._hashes = self._hashes, {}
         self.nodes.append(node)
         return self._outputs(entity, slot)
+
+    def _check_object(self, entity: Entity[..., Any], name: str, value: Any) -> None:
+        if entity.interface.parameters[name].opaque:
+            self._refuse_hidden(value, f"input {name!r} of {entity.name}")
 
     def _outputs(self, entity: Entity[..., Any], slot: int) -> Any:
         outputs = entity.interface.outputs

@@ -54,7 +54,7 @@ class Node:
         By input, how what gives it wants its value hashed.
     options : TaskOptions or None
         How its attempts run, where an override says otherwise than the entity; of a map those of its items.
-    fresh : list of str
+    fresh : tuple of str
         The constants of which each execution gets a copy, since it may change them.
     """
 
@@ -79,7 +79,7 @@ class Node:
         self.hashes: dict[str, HashMethod] | None = None
         self.after: tuple[int, ...] = ()
         self.options: TaskOptions | None = None
-        self.fresh = [one for one, value in constants.items() if type(value) in MUTABLE]
+        self.fresh: tuple[str, ...] = ()
         if not whole and not nested:
             self.deps: tuple[int, ...] = ()
         elif len(whole) == 1 and not nested:
@@ -94,8 +94,14 @@ class Node:
         """Return the same call, with some constants in slots of their own."""
         return self._alike(Node(self.slot, self.entity, constants, whole, self.nested, self.name), self.after)
 
+    def copy_mutable(self) -> None:
+        """Give each execution copies of the constants that it may change."""
+        self.fresh = tuple(name for name, value in self.constants.items() if type(value) in MUTABLE)
+
     def _alike(self, node: Node, after: tuple[int, ...]) -> Node:
         node.cache, node.hashes, node.options = self.cache, self.hashes, self.options
+        if self.fresh:
+            node.copy_mutable()
         if after:
             node.wait_for(after)
         return node
