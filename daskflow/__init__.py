@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from daskflow.blobs import File as File
     from daskflow.blobs import FlyteDirectory as FlyteDirectory
     from daskflow.blobs import FlyteFile as FlyteFile
+    from daskflow.checkpoints import Checkpoint as Checkpoint
     from daskflow.children import CacheReport as CacheReport
     from daskflow.children import Children as Children
     from daskflow.children import ChildRun as ChildRun
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from daskflow.shell import ShellTask as ShellTask
     from daskflow.shell import kwtypes as kwtypes
     from daskflow.taskcontext import Deck as Deck
+    from daskflow.taskcontext import ExecutionParameters as ExecutionParameters
     from daskflow.taskcontext import current_context as current_context
 
 map = map_task
@@ -97,7 +99,8 @@ _WHEN_ASKED = {
         "schedules": "CronSchedule FixedRate",
         "session": "run submit",
         "shell": "OutputLocation ShellTask kwtypes",
-        "taskcontext": "Deck current_context",
+        "checkpoints": "Checkpoint",
+        "taskcontext": "Deck ExecutionParameters current_context",
     }.items()
     for name in names.split()
 }

@@ -106,8 +106,11 @@ class MapTask(Entity[..., Any]):
         self.interface = own.renamed(self.name, parameters, Outputs(self._output(own.outputs.annotation)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A body that makes a map makes it anew wherever it runs: what travels is what it is made of.
-        return MapTask, (self.target, self.bound, self.concurrency, self.named, self.tolerance)
+        # A body that makes a map makes it anew wherever it runs: what travels is what it is made of. A promise does not, since with it
+        # would the whole graph; each call has it among its inputs.
+        bound = {name: value for name, value in self.bound.items() if not holds_promise(value)}
+        named = self.named | (self.bound.keys() - bound.keys())
+        return MapTask, (self.target, bound, self.concurrency, named, self.tolerance)
 
     def _output(self, annotation: Any) -> Any:
         if annotation is type(None):

@@ -381,3 +381,7 @@ def leave() -> None:
     made, state.task = state.task, None
     if made is not None:
         made.close()
+
+
+#: Flyte's name.
+ExecutionParameters = TaskContext

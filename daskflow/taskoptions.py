@@ -207,6 +207,9 @@ def _retries(value: Any, owner: str) -> Retry:
 def _timeout(value: Any, owner: str) -> Timeout | None:
     if value is None or isinstance(value, Timeout):
         return value
+    # Flyte's default, 0, is for no timeout.
+    if value == timedelta(0) or (value == 0 and not isinstance(value, bool)):
+        return None
     try:
         return Timeout(seconds(value, "timeout", owner))
     except OptionError as error:

@@ -14,15 +14,21 @@ from enum import Enum
 from typing import Annotated, Optional
 
 from daskflow import (
+    Annotations,
     Cache,
     ConcurrencyLimitBehavior,
     ConcurrencyPolicy,
+    CronSchedule,
     Deck,
     Documentation,
+    Email,
+    FixedRate,
     FlyteDirectory,
+    FlyteError,
     FlyteFile,
     FlyteRecoverableException,
     HashMethod,
+    Labels,
     LaunchPlan,
     OutputLocation,
     Resources,
@@ -42,10 +48,6 @@ from daskflow import (
     wait_for_input,
     workflow,
 )
-from daskflow.errors import NodeError as FlyteError
-from daskflow.notifications import Email
-from daskflow.planoptions import Annotations, Labels
-from daskflow.schedules import CronSchedule, FixedRate
 
 IMAGE = "ghcr.io/example/orders:1.2.0"
 

@@ -68,6 +68,7 @@ def test_what_is_said_is_what_is_kept() -> None:
     assert (options.environment, options.dask_resources()) == ({"A": "1"}, {"CPU": 1.0})
     assert not options.plain
     assert fl.task(timeout=timedelta(minutes=1))(body).options.timeout == fl.Timeout(60.0)
+    assert fl.task(timeout=0)(body).options.timeout is None
     assert fl.task(docs="What it does.")(body).options.docs == fl.Documentation(short_description="What it does.")
 
 
@@ -101,8 +102,9 @@ def test_what_does_not_change_an_attempt_is_plain(options: Any) -> None:
         ({"retries": -1}, "retries of task .*body must be an int from 0 on, or a Retry; got -1"),
         ({"retries": "a"}, "retries of task .*body .* got 'a'"),
         ({"retries": True}, "retries of .* got True"),
-        ({"timeout": 0}, "timeout of task .*body must be more than 0 seconds.* got 0; .*None is for no timeout"),
-        ({"timeout": timedelta(0)}, "timeout of .* got datetime.timedelta"),
+        ({"timeout": -1}, "timeout of task .*body must be more than 0 seconds.* got -1; .*None is for no timeout"),
+        ({"timeout": timedelta(seconds=-1)}, "timeout of .* got datetime.timedelta"),
+        ({"timeout": False}, "timeout of .* got False"),
         ({"timeout": -1.5}, r"timeout of .* got -1\.5"),
         ({"timeout": "1m"}, "timeout of .* got '1m'"),
         ({"timeout": float("nan")}, "timeout of .* got nan"),
@@ -332,7 +334,7 @@ def test_an_environment_shares_options() -> None:
     [
         (lambda: fl.Environment(retries=-1), "retries of Environment must be an int"),
         (lambda: fl.Environment(nonsense=1), "Environment has no option 'nonsense'"),  # type: ignore[call-arg]
-        (lambda: fl.Environment().update(timeout=0), "timeout of Environment must be"),
+        (lambda: fl.Environment().update(timeout=-1), "timeout of Environment must be"),
         (lambda: fl.Environment().task(3), r"options are given by name, as in task\(retries=3\); got 3"),  # type: ignore[call-overload]
         (lambda: fl.Environment(requests=fl.Resources(cpu=1)).task(resources=fl.Resources(cpu=2))(body), "has both resources and requests"),
     ],
