@@ -294,3 +294,16 @@ async def test_a_value_made_beside_a_gate_that_is_lost(c: Any, s: Any, *workers:
     await run.answer("number", 1)
     assert await run == [3_000_001 + index for index in range(6)]
     await assert_nothing_left(s)
+
+
+@on_cluster(workers=1)
+async def test_a_run_is_known_from_the_first_moment(c: Any, s: Any, worker: Any) -> None:
+    """An asynchronous client's run, which is still being submitted, can be asked and cancelled at once."""
+    for ask in (lambda run: run.gates, lambda run: run.children, lambda run: run.cancel()):
+        run = fl.run(asks, a=1, client=c)
+        await ask(run)
+        await run.cancel()
+        assert run.status == "ABORTED"
+        with pytest.raises(RunCancelled):
+            await run
+    await assert_nothing_left(s)
