@@ -178,11 +178,17 @@ class Books:
             self.leases.pass_on(unit, heir)
 
     def _end_leases(self, unit: Unit) -> None:
-        asking: list[Unit] = self.leases.end(unit) if unit.leases else []
-        for one in asking:
-            # Those of a run that has ended meanwhile are gone.
-            if self.units.get(one.key) is one and one.state is State.WAITING:
-                self._enqueue(one)
+        for lease in self.leases.end(unit) if unit.leases else ():
+            # One may have it. Those of a run that has ended are gone; and who may not start for another reason leaves it to the next.
+            one: Unit | None = self.leases.next(lease)
+            while one is not None and not self._asks_again(one, lease):
+                one = self.leases.next(lease)
+
+    def _asks_again(self, unit: Unit, lease: str) -> bool:
+        """Let a unit that waited for a lease ask again; tell whether it has it."""
+        if self.units.get(unit.key) is unit and unit.state is State.WAITING:
+            self._enqueue(unit)
+        return lease in unit.leases
 
     def _start(self, unit: Unit) -> None:
         unit.state = State.RUNNING

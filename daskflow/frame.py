@@ -142,7 +142,7 @@ class Frame:
         if self.entity.kind == LAUNCH_PLAN:
             plan: Any = self.entity
             own = plan.max_parallelism if plan.max_parallelism is not None else plan.workflow.max_parallelism
-            return outer.child_run(label, place, own, plan.overwrite_cache)
+            return outer.in_plan(plan).child_run(label, place, own, plan.overwrite_cache)
         if self.entity.kind == MAP:
             mapper: Any = self.entity
             return outer.mapped(label, place, mapper.concurrency, mapper.target.kind == LAUNCH_PLAN)

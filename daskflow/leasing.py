@@ -52,16 +52,21 @@ class Leases:
         heir.leases += unit.leases
         unit.leases = []
 
-    def end(self, unit: Any) -> list[Any]:
-        """Take from a unit all that it has; return the units that may ask again."""
-        leases, unit.leases = unit.leases, []
-        asking: list[Any] = []
+    def end(self, unit: Any) -> list[str]:
+        """Take from a unit all that it has; return the leases of which one more may be had now."""
+        leases: list[str] = unit.leases
+        unit.leases = []
         for lease in leases:
             holders = self._holders[lease]
             del holders[unit]
             if not holders:
                 del self._holders[lease]
-            waiting = self._waiting.pop(lease, None)
-            if waiting:
-                asking.extend(waiting)
-        return asking
+        return leases
+
+    def next(self, lease: str) -> Any:
+        """Return the unit that has waited the longest for a lease, and waits no more; ``None`` where none does."""
+        waiting = self._waiting.get(lease)
+        if not waiting:
+            self._waiting.pop(lease, None)
+            return None
+        return waiting.popleft()

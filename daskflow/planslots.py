@@ -29,8 +29,13 @@ def begin(plan: PlanLimit, execution: Any) -> None:
         _begun.setdefault(plan.plan, []).append(execution)
 
 
+def busy(plan: PlanLimit) -> str:
+    """Say that there are as many runs of a plan as there may be."""
+    return f"launch plan {plan.plan} has {plan.limit} runs, and may have no more at the same moment"
+
+
 def _make_room(plan: PlanLimit, runs: list[Any], execution: Any) -> None:
-    text = f"launch plan {plan.plan} has {plan.limit} runs, and may have no more at the same moment"
+    text = busy(plan)
     if plan.behavior == "SKIP":
         raise RunSkipped(text)
     if plan.behavior == "FAIL":

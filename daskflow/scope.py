@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from daskflow.admission import Pool
 from daskflow.options import DEFAULT_MAX_PARALLELISM
@@ -34,6 +34,8 @@ class Scope(NamedTuple):
         Whether cached nodes are executed all the same, and stored anew: what a launch plan says of all that is below it.
     domain : tuple of str
         What fails with the frame, outermost first; empty where its failure is that of the whole run.
+    plans : tuple of str
+        The launch plans of which there may be only so many runs and that the frame is in a run of, once for each run.
     """
 
     run_id: str
@@ -46,6 +48,7 @@ class Scope(NamedTuple):
     item: int | None = None
     overwrite: bool = False
     domain: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
 
     @classmethod
     def of_run(cls, run_id: str, max_parallelism: int | None, default: int = DEFAULT_MAX_PARALLELISM) -> Scope:
@@ -66,6 +69,10 @@ class Scope(NamedTuple):
         """Return the scope of a sub-workflow's or dynamic's frame."""
         return self._replace(address=self.join(label), digest=_digest(self.digest, part), depth=self.depth + 1)
 
+    def in_plan(self, plan: Any) -> Scope:
+        """Return the scope within a run of a launch plan, if there may be only so many runs of it."""
+        return self if plan.concurrency is None else self._replace(plans=(*self.plans, plan.name))
+
     def child_run(self, label: str, part: object, limit: int | None, overwrite: bool = False) -> Scope:
         """Return the scope of a child run, whose own limit adds to those set above it."""
         digest = _digest(self.digest, part)
@@ -76,7 +83,9 @@ class Scope(NamedTuple):
         elif limit is None and self.set_pool is None and self.default:
             pool = Pool(run_id, self.default)
         overwrite = overwrite or self.overwrite
-        return Scope(run_id, self.join(label), digest, pool, set_pool, self.depth + 1, self.default, self.item, overwrite, self.domain)
+        return Scope(
+            run_id, self.join(label), digest, pool, set_pool, self.depth + 1, self.default, self.item, overwrite, self.domain, self.plans
+        )
 
     def mapped(self, label: str, part: object, concurrency: int | None, over_runs: bool) -> Scope:
         """Return the scope of a map's items; `over_runs` says that each item is a child run."""

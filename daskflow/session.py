@@ -126,6 +126,7 @@ def submit(
     entity, checked = top_level(entity, checked)
     run_id = f"r{secrets.token_hex(5)}"
     scope = Scope.of_run(run_id, limit if limit >= 0 else None, config.get("max-parallelism"))
+    scope = scope if plan is None else scope._replace(plans=(plan.plan,))
     over = folded(entity, checked, scope, NodeCache(lambda: settings)) if probe is None else None
     if over is not None:
         value, report = over

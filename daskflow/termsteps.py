@@ -9,6 +9,7 @@ from typing import Any
 
 from daskflow import planslots
 from daskflow.entity import LAUNCH_PLAN
+from daskflow.errors import PlanBusy
 from daskflow.frames import Frame
 from daskflow.stacks import node_address
 from daskflow.taskcontext import Place
@@ -59,6 +60,8 @@ class TermSteps:
         mine = self._mine(frame)
         if resources == mine.resources and plan == mine.plan:
             return False
+        if plan is not None and frame.scope.plans.count(plan.plan) >= plan.limit:
+            raise PlanBusy(f"{planslots.busy(plan)}; the run that would wait for one of them to end is part of them all")
         self._hand_on(frame, slot, Terms(resources=resources, plan=plan))
         return True
 

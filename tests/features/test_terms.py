@@ -367,3 +367,25 @@ def test_one_run_too_many(mode: str, flow: Flow, client: Client, tmp_path: Path,
         thread.join()
     (ended,) = first
     assert isinstance(ended, RunCancelled) if behavior == "REPLACE" else ended == 1
+
+
+@fl.dynamic
+def calls_its_own_plan(path: str, depth: int) -> int:
+    return itself(path=path, depth=depth - 1) if depth else mark(path=path, word="end")
+
+
+@fl.workflow
+def calls_itself(path: str, depth: int) -> int:
+    return calls_its_own_plan(path=path, depth=depth)
+
+
+itself = fl.LaunchPlan.get_or_create(calls_itself, name="features.itself", concurrency=fl.ConcurrencyPolicy(2, behavior="QUEUE"))
+
+
+def test_a_run_does_not_wait_for_itself(flow: Flow, tmp_path: Path) -> None:
+    """A run that would wait for those that it is part of is refused; as many as allowed may be in each other."""
+    path = str(tmp_path / "marks")
+    assert flow(itself, path=path, depth=1) == 3
+    assert flow(calls_itself, path=path, depth=2) == 3
+    with pytest.raises(PlanBusy, match="features.itself has 2 runs.*is part of them all"):
+        flow(itself, path=path, depth=2)
