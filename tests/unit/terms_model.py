@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from daskflow.admission import Pool
-from daskflow.records import Create, Instruction, Spec, Unit, Wake
+from daskflow.records import Create, Fell, Instruction, Spec, Unit, Wake
 from daskflow.terms import NOTHING, Gate, PlanLimit, Terms
 from tests.unit.dask_model import Cluster, Task
 
@@ -94,9 +94,11 @@ class TermsCluster(Cluster):
             self.begun.setdefault(unit.terms.plan.plan, []).append(unit)
 
     def other(self, one: Instruction) -> None:
-        """Set an alarm."""
-        assert isinstance(one, Wake), one
-        self.alarms.append(one.key)
+        """Set an alarm; what a unit is told of failures around it, it may as well find out later."""
+        if isinstance(one, Wake):
+            self.alarms.append(one.key)
+        else:
+            assert isinstance(one, Fell), one
 
     # ------------------------------------------------------------ what happens
 
