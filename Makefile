@@ -5,14 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_VENV := build/wheel-venv
 
-.PHONY: demo test lint format types contracts examples bench wheel-test clean
+.PHONY: demo test coverage lint format types contracts examples bench wheel-test clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/04_stdlib_census.py
 
 test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+# Tracing doubles the time that the suite takes, so it is not part of it.
+coverage: $(VENV)/.installed-dev
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --sort=cover
 
 $(VENV)/bin/python:
 	"$(PYTHON)" -m venv $(VENV)
