@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from daskflow.eagerframe import EagerFrame
+from daskflow.eagerframe import EagerFrame, drop
 from daskflow.frames import Frame, GraphFrame
 
 #: What an execution gives when what is left of it waits for other units.
@@ -53,7 +53,9 @@ class EagerSteps:
         if (self.check is not None and self.check(self)) or frame.outstanding or not frame.body.done:
             return STUCK
         self.current = (frame, -1)
-        return frame.entity.interface.outputs.check(frame.body.result(), frame.entity.name)  # type: ignore[union-attr]
+        value = frame.body.result()
+        drop([frame])
+        return frame.entity.interface.outputs.check(value, frame.entity.name)  # type: ignore[union-attr]
 
     def _step(self, frame: EagerFrame) -> None:
         """Give a body the values that are here, and run it until it waits for others."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 
 import daskflow as fl
@@ -292,6 +294,21 @@ async def other_waits(path: str) -> list[Any]:
 def test_what_else_is_awaited(flow: Flow, tmp_path: Path) -> None:
     """Task groups, sleeping, threads and the like work as everywhere, beside calls."""
     assert run(flow, other_waits, path=str(tmp_path / "marks")) == [2, 3, 7, 10, 10, 3]
+
+
+def test_nothing_stays_open() -> None:
+    """An eager's event loop is closed when its body is over, also where that failed, and not when somebody collects it."""
+    in_workflow(a=16)
+    gc.collect()
+    gc.disable()
+    try:
+        before = psutil.Process().num_fds()
+        for _ in range(20):
+            in_workflow(a=16)
+            assert fl.map_task(fails, min_successes=0)(a=[13]) == [None]
+        assert psutil.Process().num_fds() <= before
+    finally:
+        gc.enable()
 
 
 def test_in_a_loop_that_runs() -> None:

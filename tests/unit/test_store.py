@@ -844,4 +844,5 @@ def test_files_are_closed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
         list(one.verify())
     path_of(tmp_path).write_bytes(b"nonsense")
     one.get(KEY)
-    assert psutil.Process().num_fds() == before
+    # What others left to the garbage collector may be closed meanwhile.
+    assert psutil.Process().num_fds() <= before
