@@ -158,3 +158,30 @@ def on_a_cluster() -> None:
     run = fl.run(flow, a=1, text="y", max_parallelism=2, name="typed")
     assert_type(run.id, str)
     assert_type(run.status, str)
+
+
+@fl.eager
+async def eagerly(a: int) -> list[int]:
+    return [await fetch_length.aio(text=await fetch(a=a)), await add.aio(a=a)]
+
+
+@fl.task
+def fetch_length(text: str) -> int:
+    return len(text)
+
+
+@fl.workflow
+def of_eagers(a: int) -> list[int]:
+    return eagerly.node(a=a)
+
+
+@fl.workflow
+def of_gates() -> int:
+    return fl.approve(fl.wait_for_input("number", expected_type=int), "check")
+
+
+async def awaits_eager() -> None:
+    assert_type(await eagerly(a=1), list[int])
+
+
+assert_type(of_eagers(a=1), list[int])
