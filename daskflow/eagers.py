@@ -8,10 +8,10 @@ from typing import Any, ClassVar, overload
 from daskflow.entity import EAGER, P, R_co
 from daskflow.errors import DefinitionError, OptionError
 from daskflow.task import AsyncTask
-from daskflow.taskoptions import TaskOptions
+from daskflow.taskoptions import PLAIN, TaskOptions
 
 #: Options that are about attempts of a task, which an eager is none of.
-_OF_TASKS = ("retries", "timeout", "environment", "requests", "limits", "resources", "secret_requests")
+_OF_TASKS = ("retries", "timeout", "environment", "requests", "limits", "secret_requests")
 
 
 class Eager(AsyncTask[P, R_co]):
@@ -26,7 +26,7 @@ class Eager(AsyncTask[P, R_co]):
     def check_options(self, options: TaskOptions, owner: str) -> None:
         """Refuse what is about attempts."""
         for name in _OF_TASKS:
-            if getattr(options, name, None) not in (None, (), {}, 0) and getattr(options, name, None) != getattr(TaskOptions(), name, None):
+            if getattr(options, name) != getattr(PLAIN, name):
                 raise OptionError(f"{name} of {owner} is an option of tasks: give it to the tasks that it calls")
 
 

@@ -110,11 +110,6 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         self._fallen: tuple[str, BaseException] | None = None
         self._spill = spill
         self._eager = eager
-        self._frames: dict[type, Callable[[Any], Any]] = {
-            GraphFrame: self._graph_frame,
-            MapFrame: self._map_frame,
-            EagerFrame: self._eager_frame,
-        }
 
     def run(self) -> Any:
         """Execute; return the lowest frame's result, or :data:`STUCK`.
@@ -159,7 +154,7 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         frame = self.frame
         assert frame is not None
         while True:
-            result = self._frames[type(frame)](frame)
+            result = self._advance(frame)
             if result is _ENTERED:
                 frame = self.frame
                 assert frame is not None
@@ -187,6 +182,12 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
             self._store(frame, -1, frame.entity, frame.key, result)
         if frame.exports is None and frame.entity is not None and frame.entity.kind == LAUNCH_PLAN and self.journal is not None:
             self.journal.ended(frame)
+
+    def _advance(self, frame: Frame) -> Any:
+        """Execute a frame until it enters another one, has its result, or cannot go on."""
+        if type(frame) is GraphFrame:
+            return self._graph_frame(frame)
+        return self._map_frame(frame) if isinstance(frame, MapFrame) else self._eager_frame(frame)  # type: ignore[arg-type]
 
     def _graph_frame(self, frame: GraphFrame) -> Any:
         """Execute the frame's nodes until one enters a frame of its own, or none is left."""
