@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -15,6 +16,11 @@ from daskflow.stacks import node_address
 from daskflow.taskcontext import Place
 from daskflow.taskoptions import TaskOptions
 from daskflow.terms import NOTHING, PlanLimit, Terms
+
+logger = logging.getLogger(__name__)
+
+#: Resources that were asked for and that no worker has: told of once in a process.
+_missed: set[str] = set()
 
 #: Seconds between two attempts that are worth a unit of its own: shorter ones are waited for.
 _SHORT = 0.05
@@ -67,7 +73,14 @@ class TermSteps:
 
     def _resources(self, options: TaskOptions) -> tuple[tuple[str, float], ...]:
         """Return what the worker must have; what no worker of the cluster declares cannot be asked of one."""
-        return tuple(sorted((name, amount) for name, amount in options.dask_resources().items() if name in self.declared))
+        asked = options.dask_resources()
+        for name in asked.keys() - set(self.declared) - _missed:
+            _missed.add(name)
+            logger.warning(
+                "daskflow: tasks ask for %s, which no worker had when the run began: they run anywhere; "
+                "start workers with --resources to have them placed", name,
+            )  # fmt: skip
+        return tuple(sorted((name, amount) for name, amount in asked.items() if name in self.declared))
 
     def _hand_on(self, frame: Frame, slot: int, terms: Terms) -> None:
         """Hand over a node on terms, with the lease that is had for it."""
