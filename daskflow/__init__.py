@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from daskflow.notifications import PagerDuty as PagerDuty
     from daskflow.notifications import Slack as Slack
     from daskflow.notifications import WorkflowExecutionPhase as WorkflowExecutionPhase
+    from daskflow.overrides import with_overrides as with_overrides
     from daskflow.planoptions import Annotations as Annotations
     from daskflow.planoptions import Labels as Labels
     from daskflow.schedules import CronSchedule as CronSchedule
@@ -95,6 +96,7 @@ _WHEN_ASKED = {
         "infrastructure": "InfrastructureWarning",
         "nodes": "create_node",
         "notifications": "Email Notification PagerDuty Slack WorkflowExecutionPhase",
+        "overrides": "with_overrides",
         "planoptions": "Annotations Labels",
         "schedules": "CronSchedule FixedRate",
         "session": "run submit",

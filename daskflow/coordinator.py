@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Seconds from a change until units that wait at one worker are moved to another.
+_REBALANCE_AFTER = 0.1
+
 
 class Coordinator:
     """All runs of one Dask scheduler.
@@ -48,6 +51,7 @@ class Coordinator:
         self.announcer = Announcer(scheduler)
         self.alarms = Alarms(self._wake)
         self._scheduled = False
+        self._rebalancing: asyncio.TimerHandle | None = None
         self._pace = Pace()
         self._handlers: dict[str, Callable[..., Any]] = {
             "daskflow_versions": self.versions,
@@ -420,3 +424,18 @@ class Coordinator:
     def _broadcast(self) -> None:
         admission = self.ledger.admission
         self.announcer.announce(admission.n_running < self.tasks.total_threads, admission.take_changed())
+        if admission.n_running > 1:
+            self._rebalance_soon()
+
+    def _rebalance_soon(self) -> None:
+        if self._rebalancing is None:
+            self._rebalancing = asyncio.get_running_loop().call_later(_REBALANCE_AFTER, self._rebalance)
+
+    def _rebalance(self) -> None:
+        self._rebalancing = None
+        try:
+            if self.tasks.rebalance(self.ledger.units):
+                self._rebalance_soon()
+        except Exception:
+            self.faults += 1
+            logger.exception("daskflow: a fault while moving units between workers")

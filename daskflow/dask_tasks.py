@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING, Any
 
 from dask._task_spec import Task, TaskRef
 from dask.utils import typename
 
 from daskflow.payload import Payload
+from daskflow.placement import Load, moves
 from daskflow.result import Result
 from daskflow.unit import run_unit
 
 if TYPE_CHECKING:
-    from distributed.scheduler import Scheduler, TaskState
+    from distributed.scheduler import Scheduler, TaskState, WorkerState
 
 #: The address of no worker: a task restricted to it is ready and cannot start.
 NOWHERE = "daskflow://held-back"
+#: A task that waits is not moved where its inputs take longer to arrive, in seconds.
+_LONGEST_MOVE = 0.5
 
 
 def client_name(run: str) -> str:
@@ -36,6 +39,7 @@ class DaskTasks:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self._count = 0
+        self._asked: set[tuple[str, str]] = set()
 
     @property
     def total_threads(self) -> int:
@@ -118,6 +122,30 @@ class DaskTasks:
                 task.worker_restrictions = None
                 ready[key] = "processing"
         self._transitions(ready, "lift")
+
+    def rebalance(self, ours: Container[Any]) -> bool:
+        """Ask that tasks of ours that wait for a thread move to workers that have one free; tell whether any may have to wait.
+
+        A worker that has begun a task keeps it. It is asked once for each: it has always begun those that it does not give.
+        """
+        stealing: Any = self.scheduler.extensions.get("stealing")
+        loads = [Load(one.address, one.nthreads, len(one.processing) - len(one.long_running)) for one in self.scheduler.running]
+        asked: set[tuple[str, str]] = set()
+        for source, target in moves(loads) if stealing else ():
+            victim, thief = self.scheduler.workers[source], self.scheduler.workers[target]
+            known = {key for key, worker in self._asked | asked if worker == source}
+            task = self._movable(victim, thief, [one for one in victim.processing if one.key in ours and one.key not in known])
+            if task is not None:
+                stealing.move_task_request(task, victim, thief)
+                asked.add((str(task.key), source))
+        self._asked = asked | {(key, worker) for key, worker in self._asked if self.is_on(key, worker)}
+        return any(one.tasks > one.threads for one in loads)
+
+    def _movable(self, victim: WorkerState, thief: WorkerState, tasks: Iterable[TaskState]) -> TaskState | None:
+        free = (one for one in tasks if one not in victim.executing and not one.resource_restrictions and not one.worker_restrictions)
+        # A worker begins with the least.
+        last = max(free, key=lambda one: one.priority or (), default=None)
+        return last if last is not None and self.scheduler.get_comm_cost(last, thief) <= _LONGEST_MOVE else None
 
     def hold_back(self, key: str) -> None:
         """Keep a task that is not processing from starting when it becomes ready."""

@@ -19,13 +19,18 @@ about Flyte's infrastructure are accepted with a warning (:mod:`daskflow.infrast
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from daskflow import infrastructure
-from daskflow.caching import CacheOptions
-from daskflow.errors import OptionError
+from daskflow.attemptpolicy import Retry, Timeout
+from daskflow.caching import Cache, CacheOptions
+from daskflow.errors import GraphError, OptionError
 from daskflow.options import refuse_unknown
 from daskflow.promise import holds_promise
+from daskflow.resources import Resources
+from daskflow.secrets import Secret
 from daskflow.taskoptions import TaskOptions
 
 if TYPE_CHECKING:
@@ -34,6 +39,66 @@ if TYPE_CHECKING:
 _KEYS = ("node_name", "name", *CacheOptions.NAMES)
 #: Names in addresses.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+
+R = TypeVar("R")
+
+
+class Overrides(TypedDict, total=False):
+    """The keywords of :func:`with_overrides`; which of them a call has depends on its entity."""
+
+    node_name: str
+    name: str
+    cache: bool | Cache
+    cache_version: str
+    cache_serialize: bool
+    cache_ignore_input_vars: tuple[str, ...]
+    retries: int | Retry | None
+    timeout: float | timedelta | Timeout | None
+    environment: Mapping[str, str] | None
+    requests: Resources | None
+    limits: Resources | None
+    resources: Resources | None
+    secret_requests: Sequence[Secret] | None
+
+
+def with_overrides(call: R, **overrides: Unpack[Overrides]) -> R:
+    """Change options of one call, as the call's own ``with_overrides`` does, which type checkers cannot see.
+
+    Parameters
+    ----------
+    call
+        What a call gave in a ``@workflow``'s or ``@dynamic``'s body.
+    **overrides
+        The keys of :mod:`daskflow.overrides`.
+
+    Returns
+    -------
+    The same.
+
+    Raises
+    ------
+    GraphError
+        When it is no call, such as one made in plain Python, which is executed already.
+    OptionError
+        When a key is unknown, or has no effect on a call of that kind; or a value is not one that it can have.
+
+    Examples
+    --------
+    >>> from daskflow import task, with_overrides, workflow
+    >>> @task
+    ... def double(a: int) -> int:
+    ...     return 2 * a
+    >>> @workflow
+    ... def four_times(a: int) -> int:
+    ...     return double(a=with_overrides(double(a=a), retries=2, node_name="first"))
+    >>> four_times(a=3)
+    12
+    """
+    change = getattr(call, "with_overrides", None)
+    if change is None:
+        raise GraphError(f"with_overrides takes a call in a @workflow's or @dynamic's body; got {call!r:.100}")
+    change(**overrides)
+    return call
 
 
 def apply(node: Node, overrides: dict[str, Any]) -> None:

@@ -69,9 +69,9 @@ def test_failures(flow: Flow, program: ModuleType, tmp_path: Path) -> None:
     assert note.read_text() == ": ValueError: a shop has a name at check_name\n"
 
 
-def test_gates(mode: str, flow: Flow, client: Client, program: ModuleType) -> None:
+def test_gates(mode: str, flow: Flow, flow_client: Client, program: ModuleType) -> None:
     """A run asks for a number, and for approval."""
-    with answering(mode, client, {"percent": 25, "agreed": True}) as run:
+    with answering(mode, flow_client, {"percent": 25, "agreed": True}) as run:
         assert run(program.asked) == 150.0
 
 

@@ -151,9 +151,9 @@ def test_a_call_that_is_cached(flow: Flow, folder: Path) -> None:
     assert marks(folder) == ["1", "2", "3"]
 
 
-def test_child_runs_have_records(client: Client) -> None:
+def test_child_runs_have_records(flow_client: Client) -> None:
     """Each call of a plan is a run with an id and a record of its own."""
-    run = fl.run(in_dynamic, n=3, client=client)
+    run = fl.run(in_dynamic, n=3, client=flow_client)
     assert len(run.result(30)) == 4
     assert len(run.children) == 4
     assert {child.status for child in run.children} == {"SUCCEEDED"}

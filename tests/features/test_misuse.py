@@ -926,11 +926,17 @@ def wrong_workflow(a: int) -> int:
     return add(a=shout(text="x"))  # type: ignore[arg-type]
 
 
-def test_what_shows_when_it_is_submitted(client: Client) -> None:
+def test_overrides_of_no_call() -> None:
+    """Options of a call that is executed already are refused."""
+    with pytest.raises(GraphError, match="with_overrides takes a call in a @workflow's or @dynamic's body; got 2"):
+        fl.with_overrides(add(a=1), retries=1)
+
+
+def test_what_shows_when_it_is_submitted(flow_client: Client) -> None:
     """Nothing is sent of a run that cannot be: inputs, options and all static graphs below are looked at first."""
     outer = fl.workflow(with_body(lambda a: fl.LaunchPlan.get_or_create(wrong_workflow)(a=a)))
     with pytest.raises(InputError, match="input 'a' of .*add is declared int, but .* is str"):
-        fl.submit(outer, {"a": 1}, client=client)
+        fl.submit(outer, {"a": 1}, client=flow_client)
     given: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"max_parallelism": -1}, OptionError, "max_parallelism of the run of .*add must be a positive int, or 0"),
         ({"max_parallelism": "2"}, OptionError, "got '2'"),
@@ -941,11 +947,11 @@ def test_what_shows_when_it_is_submitted(client: Client) -> None:
     ]
     for options, kind, said in given:
         with pytest.raises(kind, match=said):
-            fl.run(add, **{"client": client, "a": 1, **options})
+            fl.run(add, **{"client": flow_client, "a": 1, **options})
     with pytest.raises(InputError, match=r"submit takes the inputs of .*add in a mapping, by their names; got \[1\]"):
-        fl.submit(add, [1], client=client)  # type: ignore[arg-type]
+        fl.submit(add, [1], client=flow_client)  # type: ignore[arg-type]
     with pytest.raises(DefinitionError, match="run takes a task.*, not <function plain .*; decorate the function with @task"):
-        fl.run(plain, a=1, client=client)  # type: ignore[arg-type]
+        fl.run(plain, a=1, client=flow_client)  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- 1.11 imperative workflows

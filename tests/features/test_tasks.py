@@ -98,7 +98,7 @@ def variables(name: str) -> str | None:
 
 @fl.workflow
 def overridden() -> list[str | None]:
-    return [variables(name="FEATURES"), variables(name="FEATURES").with_overrides(environment={"FEATURES": "call"})]  # type: ignore[attr-defined]
+    return [variables(name="FEATURES"), fl.with_overrides(variables(name="FEATURES"), environment={"FEATURES": "call"})]
 
 
 def test_environment(flow: Flow) -> None:

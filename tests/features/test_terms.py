@@ -235,28 +235,28 @@ def answering(mode: str, client: Client, answers: dict[str, Any]) -> Iterator[Ca
     yield run
 
 
-def test_gates(mode: str, flow: Flow, client: Client) -> None:
+def test_gates(mode: str, flow: Flow, flow_client: Client) -> None:
     """A run waits for what it asks, and goes on with the answers."""
-    with answering(mode, client, {"factor": 5, "check": True}) as run:
+    with answering(mode, flow_client, {"factor": 5, "check": True}) as run:
         assert run(asks, a=3) == 30
-    with answering(mode, client, {"factor": 5, "check": False}) as run, pytest.raises(Disapproved, match="15 was not approved"):
+    with answering(mode, flow_client, {"factor": 5, "check": False}) as run, pytest.raises(Disapproved, match="15 was not approved"):
         run(asks, a=3)
 
 
-def test_gates_of_one_name(mode: str, flow: Flow, client: Client) -> None:
+def test_gates_of_one_name(mode: str, flow: Flow, flow_client: Client) -> None:
     """Gates of one name are told from each other by their addresses."""
     given = {"asks[0]/factor": 2, "asks[1]/factor": 3, "asks[0]/check": True, "asks[1]/check": True}
-    with answering(mode, client, given) as run:
+    with answering(mode, flow_client, given) as run:
         assert run(asks_twice, a=1) == [4, 12]
 
 
-def test_answers_that_do_not_fit(mode: str, flow: Flow, client: Client) -> None:
+def test_answers_that_do_not_fit(mode: str, flow: Flow, flow_client: Client) -> None:
     """An answer of another type is refused, and the run still waits for a right one."""
     if mode == "in process":
         with fl.answers({"factor": "five"}), pytest.raises(InputError, match="the answer to gate 'factor': expected int, got 'five'"):
             asks(a=1)
         return
-    started = fl.submit(asks_twice, {"a": 1}, client=client)
+    started = fl.submit(asks_twice, {"a": 1}, client=flow_client)
     _wait_until(lambda: len(started.gates) == 2)
     with pytest.raises(InputError, match="the answer to gate 'factor': expected int, got 'five'"):
         started.answer("asks[0]/factor", "five")
@@ -341,7 +341,7 @@ def test_queued_child_runs(flow: Flow, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("behavior", "error"), [("SKIP", RunSkipped), ("FAIL", PlanBusy), ("REPLACE", RunCancelled)])
-def test_one_run_too_many(mode: str, flow: Flow, client: Client, tmp_path: Path, behavior: str, error: type[Exception]) -> None:
+def test_one_run_too_many(mode: str, flow: Flow, flow_client: Client, tmp_path: Path, behavior: str, error: type[Exception]) -> None:
     """One run more than allowed is skipped, is refused, or takes the place of the oldest, as the policy says."""
     path, until = tmp_path / "marks", tmp_path / "go"
     limited = plan(behavior)

@@ -185,3 +185,20 @@ async def awaits_eager() -> None:
 
 
 assert_type(of_eagers(a=1), list[int])
+
+
+@fl.workflow
+def chosen(a: int) -> int:
+    given = add(a=a)
+    small = fl.conditional("small").if_((given == 1) & (given < 3)).then(add(a=given)).else_().fail("too large")
+    return add(a=small)
+
+
+@fl.workflow
+def overridden(a: int) -> float:
+    number = fl.with_overrides(add(a=a), retries=2, timeout=3.0, node_name="first")
+    assert_type(number, int)
+    made = fl.with_overrides(pair(a=number), cache=False)
+    assert_type(made, Pair)
+    fl.create_node(add, a=1).with_overrides(environment={"A": "1"})
+    return made.high

@@ -57,3 +57,15 @@ number: int = fl.File("x").read_text()  # type: ignore[assignment]  # pyright: i
 @fl.workflow
 def wrong_body(a: int) -> str:
     return add(a=a)  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
+
+
+@fl.workflow
+def wrong_overrides(a: int) -> int:
+    fl.with_overrides(add(a=a), retry=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    text: str = fl.with_overrides(add(a=a), retries=2)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    return fl.with_overrides(add(a=text), retries="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+fl.conditional(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+fl.conditional("x").when(True)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+fl.conditional("x").if_(True).otherwise()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
