@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -338,3 +339,12 @@ async def test_a_closed_client_is_refused(c: Any, s: Any, worker: Any) -> None:
     await other.close()
     with pytest.raises(ClusterError, match="is closed; connect a new one"):
         await fl.run(programs.step1, a=1, client=other)
+
+
+@on_cluster()
+async def test_the_thread_that_watches_units_goes_with_the_last_one(c: Any, s: Any, *workers: Any) -> None:
+    """A process that executes no unit has no thread of ours, once a moment has passed."""
+    await fl.run(programs.step1, a=1, client=c)
+    watching = [one for one in threading.enumerate() if one.name == "daskflow-watchdog"]
+    await asyncio.to_thread(lambda: [one.join(10) for one in watching])
+    assert not any(one.is_alive() for one in watching)
