@@ -25,6 +25,8 @@ from daskflow.workflow import WorkflowFailurePolicy as WorkflowFailurePolicy
 from daskflow.workflow import workflow as workflow
 
 if TYPE_CHECKING:
+    from daskflow.archive import get_run as get_run
+    from daskflow.archive import runs as runs
     from daskflow.blobs import Directory as Directory
     from daskflow.blobs import File as File
     from daskflow.blobs import FlyteDirectory as FlyteDirectory
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from daskflow.overrides import with_overrides as with_overrides
     from daskflow.planoptions import Annotations as Annotations
     from daskflow.planoptions import Labels as Labels
+    from daskflow.runview import RunView as RunView
     from daskflow.schedules import CronSchedule as CronSchedule
     from daskflow.schedules import FixedRate as FixedRate
     from daskflow.session import run as run
@@ -82,6 +85,7 @@ map = map_task
 _WHEN_ASKED = {
     name: module
     for module, names in {
+        "archive": "get_run runs",
         "blobs": "Directory File FlyteDirectory FlyteFile",
         "children": "CacheReport ChildRun Children",
         "concurrency": "ConcurrencyLimitBehavior ConcurrencyPolicy",
@@ -98,6 +102,7 @@ _WHEN_ASKED = {
         "notifications": "Email Notification PagerDuty Slack WorkflowExecutionPhase",
         "overrides": "with_overrides",
         "planoptions": "Annotations Labels",
+        "runview": "RunView",
         "schedules": "CronSchedule FixedRate",
         "session": "run submit",
         "shell": "OutputLocation ShellTask kwtypes",

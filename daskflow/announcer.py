@@ -54,14 +54,19 @@ class Announcer:
         """Tell the worker that executes a unit that something has failed of which it executes a part."""
         self._tell_unit(key, {"op": "daskflow-fell", "key": key, "domain": domain, "failure": failure})
 
-    def _tell_unit(self, key: str, message: dict[str, Any]) -> None:
+    def cancelled(self, key: str, place: str) -> bool:
+        """Tell the worker that executes a unit that what is at an address in it was cancelled; tell whether it will answer."""
+        return self._tell_unit(key, {"op": "daskflow-cancel-node", "key": key, "place": place})
+
+    def _tell_unit(self, key: str, message: dict[str, Any]) -> bool:
         task = self.scheduler.tasks.get(key)
-        if task is not None and task.processing_on is not None:
-            self._send(task.processing_on.address, message)
+        return task is not None and task.processing_on is not None and self._send(task.processing_on.address, message)
 
     def _tell(self, worker: str, full: list[str], free: list[str]) -> None:
         self._send(worker, {"op": "daskflow-hungry", "hungry": self._hungry, "full": full, "free": free})
 
-    def _send(self, worker: str, message: dict[str, Any]) -> None:
-        if worker in self.scheduler.stream_comms and worker in self._listeners:
+    def _send(self, worker: str, message: dict[str, Any]) -> bool:
+        listens = worker in self.scheduler.stream_comms and worker in self._listeners
+        if listens:
             self.scheduler.worker_send(worker, message)
+        return listens

@@ -10,8 +10,8 @@ import sys
 import threading
 from typing import Any
 
-from daskflow import context, shipping
-from daskflow.killable import BEGUN, LEFT, LENGTH, RAISED, STUCK, VALUE
+from daskflow import context, shipping, tasklogs
+from daskflow.killable import BEGUN, LEFT, LENGTH, LINES, RAISED, STUCK, VALUE
 from daskflow.outcome import Failure
 from daskflow.taskcontext import TaskContext
 
@@ -49,10 +49,10 @@ def _made(call: int, answer: int) -> tuple[bytes, bytes]:
     try:
         with open(call, "rb") as file:
             file.seek(0)
-            body, inputs, place, attempt, directory = pickle.load(file)
+            body, inputs, place, attempt, directory, logs = pickle.load(file)
         _send(answer, BEGUN)
         context.state.executing = lambda: f"{place.run_id.partition('.')[0]}:{place.address}"
-        with TaskContext(place, attempt, directory).entered():
+        with tasklogs.forwarding(logs, lambda lines: _send(answer, LINES, lines)), TaskContext(place, attempt, directory).entered():
             value = body(**inputs)
     except SystemExit as error:
         return LEFT, _plain(error.code)

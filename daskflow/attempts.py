@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from daskflow import abandon, context, environ
+from daskflow.outcome import note_attempt
 from daskflow.taskcontext import Place, TaskContext, too_late
 
 #: Seconds between two looks at whether a run was cancelled, where nothing wakes who waits.
@@ -74,7 +75,7 @@ def _timed(body: Callable[..., Any], inputs: dict[str, Any], task: TaskContext, 
 
 
 def after(error: BaseException, place: Place, attempt: int) -> float | None:
-    """Return the seconds until the next attempt; ``None`` where there is none, and the error is final: it gets a note then.
+    """Return the seconds until the next attempt; ``None`` where there is none, and the error is final: that is noted with it then.
 
     Parameters
     ----------
@@ -87,8 +88,8 @@ def after(error: BaseException, place: Place, attempt: int) -> float | None:
     """
     retries = place.options.retries
     delay = None if place.cancelled() is not None else retries.next_delay(attempt, error)
-    if delay is None and retries.count:
-        _note(error, f"attempt: {attempt + 1} of {retries.count + 1}")
+    if delay is None:
+        note_attempt(error, attempt + 1, retries.count + 1)
     return delay
 
 
@@ -179,11 +180,3 @@ def _raise_cancelled(place: Place) -> None:
     why = place.cancelled()
     if why is not None:
         raise why
-
-
-def _note(error: BaseException, text: str) -> None:
-    # An exception's class may refuse notes.
-    try:
-        error.add_note(text)
-    except Exception:
-        return

@@ -9,6 +9,7 @@ from daskflow.admission import Admission
 from daskflow.leasing import Leases
 from daskflow.records import (
     Adopt,
+    Ceased,
     Create,
     Ended,
     Fell,
@@ -25,6 +26,7 @@ from daskflow.records import (
     Value,
     Wake,
 )
+from daskflow.scope import falls, is_in
 from daskflow.terms import NOTHING, PlanLimit
 
 
@@ -75,6 +77,8 @@ class Books:
         fallen = [domain for domain in unit.domain if domain in run.fallen]
         if fallen:
             self._end_failed(unit, run.fallen[fallen[0]])
+        elif run.cancelled and (place := next((one for one in run.cancelled if is_in(unit.address, one)), None)):
+            self._cease(unit, place)
         elif not unit.missing:
             self._enqueue(unit)
         return unit
@@ -99,6 +103,14 @@ class Books:
             # What it tails to is in the domain as well.
             if not unit.finished and unit.state is not State.TAILED and self.units.get(unit.key) is unit:
                 self._end_failed(unit, failure)
+
+    def _cease(self, unit: Unit, place: str) -> None:
+        """End a unit since what it executes is, or is a part of, what was cancelled: that has failed."""
+        failure, domain = {"cancelled": place}, falls(unit.domain, place)
+        if not unit.run.cancelled[place]:
+            unit.run.cancelled[place] = True
+            self.instructions.append(Ceased(unit.run.id, place))
+        self._fail(unit, failure, () if domain is None else (domain,))
 
     def _end_failed(self, unit: Unit, failure: Any) -> None:
         if unit.state is State.RUNNING:
@@ -202,7 +214,10 @@ class Books:
         sources = [(dep.key, source) for dep in unit.deps if (source := dep.last()).finished]
         deps = tuple((name, source.key) for name, source in sources if source.failure is None)
         failures = tuple((name, source.failure) for name, source in sources if source.failure is not None)
-        self.instructions.append(Create(unit.key, unit.run.id, unit.payload, deps, unit.depth, unit.terms, failures, unit.answer))
+        cancelled = tuple(place for place in unit.run.cancelled if is_in(place, unit.address))
+        self.instructions.append(
+            Create(unit.key, unit.run.id, unit.payload, deps, unit.depth, unit.terms, failures, unit.answer, cancelled, unit.address)
+        )
         unit.payload = b""
 
     def _settle(self, unit: Unit) -> None:
@@ -254,6 +269,8 @@ class Books:
         if unit.target is not None:
             held.append(unit.target)
         unit.pins, unit.deps = {}, ()
+        if unit.state is State.RUNNING:
+            self.instructions.append(Stop(unit.key))
         if unit.state not in (State.TAILED, State.FAILED):
             unit.state = State.FREED
         if unit.created:

@@ -72,6 +72,8 @@ class CachingSteps:
             self.mocks.hit(frame, slot)
         frame.values[slot] = value
         frame.done += 1
+        if self.journal is not None:
+            self.journal.note(slot)
         self._pause()
         return DONE
 

@@ -1,6 +1,6 @@
 """What became of every launch plan that a run called, and what the cache did for its nodes. Pure: units' reports in, records out.
 
-The scheduler keeps reports (:mod:`daskflow.journal`) as they come, in order, and looks into none; they are folded here, by whoever asks.
+The scheduler keeps reports (:mod:`daskflow.reports`) as they come, in order, and looks into none; they are folded here, by whoever asks.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import overload
 
 from daskflow.caching import CacheStatus
 from daskflow.graph import numbered
-from daskflow.journal import Report, Told, read
 from daskflow.records import Status
-from daskflow.scope import child_id, join
+from daskflow.reports import Report, Told, read
+from daskflow.scope import above_all, child_id, join
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,8 @@ class Family:
         self.cached: dict[str, CacheStatus] = {}
         #: When what failed while the run went on did so, by its address.
         self.fell: dict[str, float] = {}
+        #: The addresses at which an error was raised, and all above those.
+        self.failing: set[str] = set()
         #: What units' probes noted, where tests look on.
         self.probed: list[bytes] = []
         for report in map(read, reports):
@@ -145,6 +147,8 @@ class Family:
             calls, place = self._open[id]
             child = calls.rows[place]
             calls.tell(place, child.label, child.started, when + report.epoch)
+        for address, *_ in report.errors:
+            self.failing.update(above_all(address))
         self.fell.update((address, when + report.epoch) for address, when in report.fell)
         for address, labels, slots, statuses in report.cached:
             for slot, status in zip(slots, statuses, strict=True):
@@ -183,19 +187,23 @@ class Family:
         """Return where a child run is in its life."""
         if calls.rows[place].ended is not None:
             return Status.SUCCEEDED
-        if self.fell and self._fell_at(join(calls.first.address, calls.rows[place].label)) is not None:
-            return Status.FAILED
+        if self.fell:
+            address = join(calls.first.address, calls.rows[place].label)
+            fallen = self._fallen(address)
+            if fallen is not None:
+                return Status.FAILED if address in self.failing or fallen not in self.failing else Status.ABORTED
         if not self._status.ended or self._status is Status.SUCCEEDED:
             return self._status
         return Status.FAILED if calls.id(place) in self._failed else Status.ABORTED
 
     def _fell_at(self, address: str) -> float | None:
         """Return when a node, or something around it, failed while the run went on."""
-        while address:
-            if address in self.fell:
-                return self.fell[address]
-            address = address[: max(address.rfind("/"), address.rfind("["), 0)]
-        return None
+        fallen = self._fallen(address)
+        return None if fallen is None else self.fell[fallen]
+
+    def _fallen(self, address: str) -> str | None:
+        """Return the address of what failed while the run went on, if that was a node or something around it."""
+        return next((above for above in above_all(address) if above in self.fell), None)
 
     def get(self, id: str) -> ChildRun:
         """Return the record of a child run.

@@ -1,28 +1,34 @@
 """The command line: ``daskflow``, and the same as ``dask workflow``.
 
 Exit status: 0 for success, 1 where the run failed, 2 for wrong usage or inputs, 3 where the cluster cannot be reached or does
-not fit, 130 after Ctrl-C, which cancels the run.
+not fit, 130 after Ctrl-C, which cancels the run; where somebody is at a terminal, and the cluster is not the command's own, it asks.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from daskflow import __version__
 from daskflow.cli_cache import cache
-from daskflow.cli_gates import answer, approve, follow, gates, reject
+from daskflow.cli_export import diff, export
+from daskflow.cli_gates import answer, approve, gates, reject
+from daskflow.cli_runs import cancel, logs, ls, show
 from daskflow.cli_schedule import schedule
+from daskflow.cli_verbs import debug, recover, rerun, scheduler, show_result
 from daskflow.errors import ClusterError, DaskflowError
 from daskflow.exits import INTERRUPTED, UNREACHABLE, USAGE
 from daskflow.exits import fail as _fail
-from daskflow.exits import fail_with as _fail_with
+from daskflow.exits import fail_run as _fail_run
 from daskflow.exits import loaded as _loaded
 from daskflow.exits import or_usage as _or_usage
+from daskflow.options import CHECKPOINT_MODES
 
 if TYPE_CHECKING:
     from daskflow.entity import Entity
+    from daskflow.handle import Run
 
 
 @click.group(name="daskflow", context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,6 +52,11 @@ def _run_options() -> list[click.Option]:
         click.Option(
             ["run_overwrite_cache", "--overwrite-cache"], is_flag=True, default=False, help="Execute what is cached, and store it anew."
         ),
+        click.Option(["run_verbose", "-v", "--verbose"], is_flag=True, default=False, help="Where it fails, print the whole traceback."),
+        click.Option(
+            ["run_checkpoint", "--checkpoint"], type=click.Choice(CHECKPOINT_MODES), help="What is kept of its work, for: daskflow recover."
+        ),
+        click.Option(["run_detach", "--detach"], is_flag=True, default=False, help="Print the run's id, and do not wait for it."),
         click.Option(["run_json", "--json"], is_flag=True, default=False, help="Print the result as JSON."),
     ]
 
@@ -122,9 +133,14 @@ def _execute(entity: Entity[..., Any], given: dict[str, Any], chosen: dict[str, 
 
     if chosen["run_local"] and chosen["run_scheduler"] is not None:
         _fail("--local runs in this process and --scheduler on a cluster; give one of them", USAGE)
+    from daskflow import following
+    from daskflow.entity import MAP
+
     path = chosen["run_inputs_file"]
     from_file = _or_usage(lambda: read_inputs(path, entity.interface)) if path is not None else {}
-    inputs = {**from_file, **given}
+    inputs, began = {**from_file, **given}, time.monotonic()
+    if chosen["run_detach"]:
+        following.refuse_detached(None if chosen["run_local"] else chosen["run_scheduler"])
     try:
         result = _result_here(entity, inputs, chosen) if chosen["run_local"] else _result(entity, inputs, chosen)
     except ClusterError as error:
@@ -133,9 +149,12 @@ def _execute(entity: Entity[..., Any], given: dict[str, Any], chosen: dict[str, 
         _fail("interrupted; the run is cancelled", INTERRUPTED)
     except _BadInput as error:
         _fail(str(error), USAGE)
+    except following.Detached:
+        return
     except Exception as error:
-        _fail_with(error, f"{entity.name} failed")
-    _show(result, chosen["run_json"])
+        name = entity.name if entity.kind == MAP else entity.short_name
+        _fail_run(error, name, time.monotonic() - began, verbose=chosen["run_verbose"], commands=following.HINTS)
+    show_result(result, chosen["run_json"])
 
 
 class _BadInput(Exception):
@@ -166,6 +185,7 @@ def _result(entity: Entity[..., Any], inputs: dict[str, Any], chosen: dict[str, 
 
     address, limit = chosen["run_scheduler"], chosen["run_max_parallelism"]
     words = {"max_parallelism": limit, "cache": _cache(chosen), "overwrite_cache": chosen["run_overwrite_cache"]}
+    words["checkpoint"] = chosen["run_checkpoint"]
     client = _connected(address) if address is not None else None
     try:
         try:
@@ -174,30 +194,25 @@ def _result(entity: Entity[..., Any], inputs: dict[str, Any], chosen: dict[str, 
             raise
         except DaskflowError as error:
             raise _BadInput(str(error)) from error
-        try:
-            follow(run, address)
-            return run.result()
-        except KeyboardInterrupt:
-            run.cancel()
-            raise
+        return _followed(run, address, chosen)
     finally:
         if client is not None:
             client.close()
 
 
-def _show(result: Any, as_json: bool) -> None:
-    if as_json:
-        import json
+def _followed(run: Run, address: str | None, chosen: dict[str, Any]) -> Any:
+    from daskflow import following
 
-        from pydantic_core import to_jsonable_python
-
-        click.echo(json.dumps(to_jsonable_python(result, fallback=repr), indent=1))
-    elif isinstance(result, str):
-        click.echo(result)
-    elif result is not None:
-        import pprint
-
-        click.echo(pprint.pformat(result, width=100, sort_dicts=False))
+    if chosen["run_detach"]:
+        following.detach(run)
+        show_result({"run": run.id} if chosen["run_json"] else run.id, chosen["run_json"])
+        raise following.Detached
+    following.announce(run)
+    try:
+        return following.result(run, address)
+    except following.Detached:
+        following.left(run)
+        raise
 
 
 def _help(entity: Entity[..., Any]) -> str:
@@ -205,7 +220,8 @@ def _help(entity: Entity[..., Any]) -> str:
     return doc.partition("\n\n")[0] or f"Run the {entity.kind_name} {entity.name}."
 
 
-for command in (answer, approve, cache, gates, reject, schedule):
+_COMMANDS = (answer, approve, cache, cancel, debug, diff, export, gates, logs, ls, recover, reject, rerun, schedule, scheduler, show)
+for command in _COMMANDS:
     daskflow.add_command(command)
 
 

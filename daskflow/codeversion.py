@@ -34,7 +34,7 @@ class CodeError(DaskflowError, ValueError):
     """A function's code has no version, since source that counts cannot be had."""
 
 
-def code_version(fn: Callable[..., Any], salt: str = "") -> str:
+def code_version(fn: Callable[..., Any], salt: str = "", imports: bool = True) -> str:
     """Return a digest (32 hex characters) of a function's source and of the users' code and constants that it reaches.
 
     It is the same in every process and wherever the files lie. Comments, docstrings, blank lines and the decorators of functions do not
@@ -55,6 +55,8 @@ def code_version(fn: Callable[..., Any], salt: str = "") -> str:
         The function, or an entity.
     salt : str
         Another salt gives another version.
+    imports : bool
+        Whether users' modules that a function imports when it runs are imported; of others only the names count then.
 
     Raises
     ------
@@ -72,15 +74,18 @@ def code_version(fn: Callable[..., Any], salt: str = "") -> str:
     False
     """
     walk = _Walk(getattr(fn, "__qualname__", None) or repr(fn))
+    walk.imports = imports
     walk.root(fn)
     text = "".join((_SCHEME, word("salt", salt), *walk.parts))
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _imported(name: str, level: int, package: str | None) -> ModuleType | None:
+def _imported(name: str, level: int, package: str | None, load: bool) -> ModuleType | None:
     """Return a user's module that a function imports when it runs; what is installed is not imported for this."""
     try:
         name = importlib.util.resolve_name("." * level + name, package)
+        if not load and name not in sys.modules:
+            return None
         top = name.partition(".")[0]
         users = _has_users(sys.modules[top]) if top in sys.modules else _will_be_users(top)
         return importlib.import_module(name) if users else None
@@ -142,6 +147,9 @@ class _Walk(ValueWriter):
         self._met: list[Any] = []
         #: What is counted of users' modules that are met: what the code at hand names.
         self._attributes: frozenset[str] = frozenset()
+
+    #: Whether what is imported when functions run is imported now.
+    imports = True
 
     def root(self, fn: Any) -> None:
         """Write a function with all that it reaches."""
@@ -235,12 +243,12 @@ class _Walk(ValueWriter):
 
     def _import(self, name: str, level: int, wanted: tuple[str, ...], names: Mapping[str, Any]) -> None:
         self.put("import", name)
-        module = _imported(name, level, names.get("__package__"))
+        module = _imported(name, level, names.get("__package__"), self.imports)
         if module is None:
             return
         for one in wanted:
             if one not in vars(module):
-                _imported(f"{module.__name__}.{one}", 0, None)
+                _imported(f"{module.__name__}.{one}", 0, None, self.imports)
         self._globals(wanted, vars(module))
         if not wanted:
             self.values("modules", (module, sys.modules[module.__name__.partition(".")[0]]))

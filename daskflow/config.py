@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from daskflow.caching import CacheSettings
 from daskflow.errors import OptionError
-from daskflow.options import DEFAULT_MAX_PARALLELISM, check_limit
+from daskflow.options import CHECKPOINT_MODES, DEFAULT_MAX_PARALLELISM, check_limit
 
 
 def _seconds(value: Any, key: str) -> float:
@@ -48,8 +48,38 @@ def _flag(value: Any, key: str) -> bool:
     return flag
 
 
+def _checkpoint(value: Any, key: str) -> str:
+    if value not in CHECKPOINT_MODES:
+        raise OptionError(f"configuration key daskflow.{key} must be one of {', '.join(CHECKPOINT_MODES)}; got {value!r}")
+    return str(value)
+
+
+def _log_level(value: Any, key: str) -> str:
+    name = str(value).upper()
+    if name not in _LOG_LEVELS:
+        raise OptionError(f"configuration key daskflow.{key} must be one of {', '.join(_LOG_LEVELS)}; got {value!r}")
+    return name
+
+
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
 def _age(value: Any, key: str) -> float | None:
     return None if value is None else _seconds(value, key)
+
+
+def _count(value: Any, key: str) -> int | None:
+    text = value.strip() if isinstance(value, str) else value
+    count = int(text) if isinstance(text, str) and text.isdecimal() else text
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        raise OptionError(f"configuration key daskflow.{key} must be an integer from 1 on, or null for no limit; got {value!r}")
+    return count
+
+
+def _file(value: Any, key: str) -> str:
+    if not isinstance(value, str) or not value or "://" in value:
+        raise OptionError(f"configuration key daskflow.{key} must be a file on a disk of this machine; got {value!r}")
+    return os.path.abspath(os.path.expanduser(value))
 
 
 def _url(value: Any, key: str) -> str:
@@ -74,6 +104,38 @@ def default_files() -> str:
     return os.path.join(os.getcwd(), "daskflow-files")
 
 
+def default_history() -> str:
+    """Return where the history of runs is if nothing is said: beside the cache's entries, if those are on a disk."""
+    url: str = get("cache.url")
+    for scheme in ("file://", "local://"):
+        url = url.removeprefix(scheme)
+    if url.startswith("memory://"):
+        return os.path.join(_folder_of_process(), "history.db")
+    return os.path.join(default_cache() if "://" in url else url, "history.db")
+
+
+_folders: dict[int, str] = {}
+
+
+def _folder_of_process() -> str:
+    """Return a folder that goes with this process, and not with one that is forked from it."""
+    import atexit
+    import tempfile
+
+    pid = os.getpid()
+    if pid not in _folders:
+        _folders[pid] = tempfile.mkdtemp(prefix="daskflow-history-")
+        atexit.register(_remove_folder, pid)
+    return _folders[pid]
+
+
+def _remove_folder(pid: int) -> None:
+    import shutil
+
+    if os.getpid() == pid:
+        shutil.rmtree(_folders[pid], ignore_errors=True)
+
+
 #: Each key with its default and its check.
 KEYS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     # How long a unit works alone before it hands over what it has not started; 0 makes every node a Dask task.
@@ -96,10 +158,26 @@ KEYS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "cache.max-bytes": ("10GiB", _bytes),
     # How long entries are kept; for ever if it is null.
     "cache.max-age": (None, _age),
+    # What runs keep of their nodes' outputs for others that go on from them.
+    "checkpoint": ("auto", _checkpoint),
+    # Whether runs are kept in the history.
+    "history.enabled": (True, _flag),
+    # In which file.
+    "history.path": (default_history, _file),
+    # How many runs are kept; all of them if it is null.
+    "history.max-runs": (10_000, _count),
+    # How long after their end; for ever if it is null.
+    "history.max-age": (None, _age),
     # Where files with secrets are: Flyte's default.
     "secrets.directory": ("/etc/secrets", _directory),
     # Where File.new and Directory.new make theirs: a directory, or a URL of fsspec's.
     "files.url": (default_files, _url),
+    # Whether what tasks print and log on a cluster is kept with the run.
+    "logs.enabled": (True, _flag),
+    # The level of the tasks' own loggers: current_context().logging.
+    "logs.level": ("INFO", _log_level),
+    # What is told of one node, and a sixteenth of it more each second; of more, the oldest lines go.
+    "logs.node-bytes": ("64KiB", _bytes),
 }
 
 
@@ -147,3 +225,27 @@ def cache_settings(enabled: bool | None = None, overwrite: bool = False) -> Cach
     """Return how the cache is used, as configured; ``None`` where it is not."""
     configured, url, memory, size, age = values("cache.enabled", "cache.url", "cache.memory-bytes", "cache.max-bytes", "cache.max-age")
     return CacheSettings(url, memory, size, age, overwrite) if (configured if enabled is None else enabled) else None
+
+
+class HistorySettings(NamedTuple):
+    """How the history is kept.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    max_runs : int or None
+        How many runs are kept.
+    max_age : float or None
+        For how many seconds after their end.
+    """
+
+    path: str
+    max_runs: int | None
+    max_age: float | None
+
+
+def history_settings() -> HistorySettings | None:
+    """Return how the history is kept, as configured; ``None`` where it is not."""
+    enabled, path, runs, age = values("history.enabled", "history.path", "history.max-runs", "history.max-age")
+    return HistorySettings(path, runs, age) if enabled else None

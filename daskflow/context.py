@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from daskflow.builder import Builder
     from daskflow.entity import Entity
+    from daskflow.logcapture import Sink
     from daskflow.taskcontext import Place, TaskContext
 
 
@@ -29,12 +30,15 @@ class State(threading.local):
         Gives where the task is that an executor runs in this thread, if one does.
     task
         What the task that runs in this thread has been told of itself, once it has asked.
+    logs
+        Where what the task that runs in this thread prints and logs goes besides, if anywhere.
     """
 
     builder: Builder | None = None
     executing: Callable[[], str] | None = None
     place: Callable[[], Place] | None = None
     task: TaskContext | None = None
+    logs: Sink | None = None
 
 
 state = State()

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from daskflow.alarms import Alarms
 from daskflow.announcer import Announcer
+from daskflow.cancelling import Cancelling
+from daskflow.chronicle import Chronicle
 from daskflow.dask_tasks import DaskTasks
 from daskflow.ledger import Ledger
 from daskflow.pace import Pace
@@ -48,16 +51,17 @@ class Coordinator:
         self.ledger = Ledger()
         self.faults = 0
         self.register = Register()
+        self.chronicle = Chronicle(str(scheduler.address))
         self.announcer = Announcer(scheduler)
         self.alarms = Alarms(self._wake)
         self._scheduled = False
         self._rebalancing: asyncio.TimerHandle | None = None
         self._pace = Pace()
+        self.cancelling = Cancelling(self)
         self._handlers: dict[str, Callable[..., Any]] = {
             "daskflow_versions": self.versions,
             "daskflow_submit": self.submit,
             "daskflow_wait": self.wait,
-            "daskflow_cancel": self.cancel,
             "daskflow_retire": self.retire,
             "daskflow_code": self.code,
             "daskflow_children": self.children,
@@ -65,6 +69,8 @@ class Coordinator:
             "daskflow_gates": self.gates,
             "daskflow_answer": self.answer,
             "daskflow_answered": self.answered,
+            "daskflow_history": self.history,
+            **self.cancelling.handlers,
         }
         self._carriers: dict[type, Callable[[Any], object]] = {
             Adopt: self._adopt,
@@ -72,6 +78,7 @@ class Coordinator:
             Fell: lambda one: self.announcer.fell(one.key, one.domain, plain_failure(one.failure)),
             Wake: lambda one: self.alarms.set(one.run, one.key, one.seconds),
             Ended: lambda one: self._ended(one.run),
+            **self.cancelling.carriers,
         }
         self._stream_handlers: dict[str, Callable[..., None]] = {
             "daskflow-hello": self._on_hello,
@@ -82,6 +89,7 @@ class Coordinator:
             "daskflow-item-failed": self._on_item_failed,
             "daskflow-report": self._on_report,
             "daskflow-result": self._on_result,
+            **self.cancelling.stream_handlers,
         }
 
     def start(self) -> None:
@@ -117,28 +125,28 @@ class Coordinator:
         code: bytes,
         options: dict[str, Any],
         name: str,
+        about: dict[str, Any],
     ) -> None:
         """Begin a run."""
         self.ledger.submit(run, read_spec(spec), client, map(read_spec, inputs))
         options["resources"] = list(self.scheduler.resources)
         self.register.add(run, Entry(digest, options, name), code)
+        self.chronicle.begin(
+            run, name, {"spec": spec, "inputs": inputs, "digest": digest, "code": code, "about": about, "options": options}
+        )
         self.flush_soon()
 
     async def wait(self, run: str) -> dict[str, Any]:
-        """Return what became of a run, once it has ended, and forget it, unless its result is still to be fetched."""
+        """Return what became of a run, once it has ended, and forget it, unless its result is still to be fetched, or it is detached."""
         entry = self.register.runs.get(run)
         if entry is None:
             return {"status": None, "value": None}
         await entry.ended.wait()
         outcome = self._outcome(run, entry)
-        if outcome["value"] is not None or outcome["status"] != Status.SUCCEEDED:
+        is_all = outcome["value"] is not None or outcome["status"] != Status.SUCCEEDED
+        if is_all and not self.cancelling.is_detached(run):
             self._retire(run)
         return outcome
-
-    async def cancel(self, run: str) -> None:
-        """Cancel a run."""
-        self.ledger.cancel(run)
-        self.flush()
 
     async def retire(self, run: str) -> None:
         """Forget a run."""
@@ -152,6 +160,10 @@ class Coordinator:
         """Return what units told of the child runs of a run; None where the run is not known, or has called none."""
         story = self.register.story(run)
         return story.plain() if story is not None else None
+
+    async def history(self, asked: bytes) -> bytes:
+        """Return what the history says."""
+        return await asyncio.to_thread(self.chronicle.asked, *pickle.loads(asked))
 
     async def gates(self, run: str | None = None) -> list[tuple[str, tuple[Any, ...]]]:
         """Return the runs and gates that wait for an answer; of one run, or of all."""
@@ -270,7 +282,7 @@ class Coordinator:
 
     def _note(self, key: str, report: bytes | None) -> Entry | None:
         if entry := self._entry(key):
-            entry.story.tell(report)
+            entry.story.tell(report and self.chronicle.report(self.ledger.units[key].run.id, report))
         return entry
 
     def _guarded(self, key: str, action: Callable[[], object]) -> None:
@@ -335,7 +347,11 @@ class Coordinator:
         # Units catch everything that users' code raises: what reaches Dask is that a unit could not be run at all.
         unit = self.ledger.units.get(key)
         if unit is not None:
-            self.ledger.fail_run(unit.run.id, {"erred": self.tasks.error(key), "key": key})
+            self.ledger.fail_run(unit.run.id, {"erred": self.tasks.error(key), "key": key, "address": unit.address})
+
+    def close(self) -> None:
+        """Write down what there is to write; nothing comes any more."""
+        self.chronicle.close()
 
     def workers_changed(self, gone: str | None = None) -> None:
         """Fit what may run to the workers that there are."""
@@ -400,7 +416,11 @@ class Coordinator:
         self.alarms.drop(run)
         if entry := self.register.runs.get(run):
             record = self.ledger.runs.get(run)
-            entry.story.end(record.status if record is not None else Status.ABORTED)
+            status = record.status if record is not None else Status.ABORTED
+            failure = record.failure if record is not None else None
+            value = entry.value[1] if entry.value is not None and record is not None and entry.value[0] == record.result else None
+            self.chronicle.end(run, status, None if failure is None else plain_failure(failure), value)
+            entry.story.end(status)
             entry.ended.set()
 
     def _create(self, one: Create) -> str:
@@ -408,6 +428,7 @@ class Coordinator:
         options, threads = self.register.runs[one.run].options, self.tasks.total_threads
         failures = {name: plain_failure(failure) for name, failure in one.failures}
         payload = Payload(one.key, one.run, one.payload, names, options, threads, terms=one.terms, failures=failures, answer=one.answer)
+        payload.cancelled, payload.address = one.cancelled, one.address
         return self.tasks.create(payload, [key for _, key in one.deps], one.depth)
 
     def _adopt(self, one: Adopt) -> None:

@@ -20,7 +20,8 @@ class _Loop:
     """A thread's event loop; it is closed when the thread ends, which lets go of it."""
 
     def __init__(self) -> None:
-        self.runner = asyncio.Runner()
+        # With a factory it leaves the policy alone, which asks what the current thread is: one that is ending is none any more.
+        self.runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
 
     def close(self) -> None:
         self.runner.close()

@@ -84,6 +84,7 @@ class DaskTasks:
             raise LookupError(f"the task {owner} is gone")
         spec: Any = self.scheduler.tasks[owner].run_spec
         payload = Payload(key, made.run, made.data, made.names, made.options, made.threads, may_spill=False, place=place)
+        payload.failures, payload.ceased = made.failures, made.ceased
         self.create(payload, [one.key for one in spec.args[1:]], depth)
         if worker not in self.scheduler.workers:
             return False

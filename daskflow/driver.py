@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import importlib
 import pickle
+import re
 import weakref
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from daskflow import failed, shipping
 from daskflow.answering import checked_answer
 from daskflow.children import Family
-from daskflow.errors import ClusterError, InputError, RunCancelled, SchedulerLost, VersionMismatch
+from daskflow.errors import ClusterError, InputError, OptionError, RunCancelled, SchedulerLost, VersionMismatch
 from daskflow.records import Status
 from daskflow.result import Result
 from daskflow.terms import Gate
@@ -128,10 +129,101 @@ async def fetch(client: Client, key: str) -> Any:
     raise SchedulerLost(f"the result {key} was lost with the workers that had it, and has not been computed again within a minute")
 
 
-async def cancel(client: Client, run: str) -> None:
-    """Cancel a run."""
+async def cancel(client: Client, run: str, address: str | None = None) -> bool:
+    """Cancel a run, or what is at an address in it, with all that is below it.
+
+    Parameters
+    ----------
+    client
+        A client of the cluster.
+    run : str
+        The id of a top-level run; or of a child run, which is cancelled then.
+    address : str, optional
+        An address in the run, with or without the run's id and a colon before it; or the id of a child run.
+
+    Returns
+    -------
+    bool
+        Whether something was executing, or waiting, there. If not, what is at the address will fail as soon as it would begin.
+
+    Raises
+    ------
+    InputError
+        When the run is not known, or has ended; when the address is none, or of another run; or when no child run of the id is executing.
+    """
+    if address is None and "." in run:
+        run, address = run.partition(".")[0], run
+    place = place_in(run, address)
+    if place.startswith(f"{run}."):
+        place = await _address_of(client, run, place)
     async with _connection(client) as scheduler:
-        await scheduler.daskflow_cancel(run=run)
+        answer = await scheduler.daskflow_cancel(run=run, place=place)
+    _check_goes_on(client, run, answer["status"], "cancelled")
+    return bool(answer["found"])
+
+
+def place_in(run: str, address: str | None) -> str:
+    """Return an address in a run without the run; the id of a child run as it is; empty for the whole run.
+
+    Raises
+    ------
+    InputError
+        When it is not an address, or one in another run.
+
+    Examples
+    --------
+    >>> place_in("r0123456789", "r0123456789:level1/level2[1]"), place_in("r0123456789", "r0123456789")
+    ('level1/level2[1]', '')
+    """
+    if address is None or address == run:
+        return ""
+    if not isinstance(address, str) or not address or address.startswith("/") or address.endswith("/"):
+        raise InputError(
+            f"what is to be cancelled in run {run} must be an address, such as level1/level2[1], or a child run's id; got {address!r}"
+        )
+    other = _OF_A_RUN.match(address)
+    if other is None:
+        return address
+    if other[1] != run:
+        raise InputError(f"{address!r} is not in run {run}; give the id of the run that it is in")
+    return address[other.end() :] if other[2] == ":" else address
+
+
+#: What an address of a run, or the id of a child run, begins with.
+_OF_A_RUN = re.compile(r"(r[0-9a-f]{10})(?:(:)|\.[0-9a-f]{10}$|$)")
+
+
+async def _address_of(client: Client, run: str, child: str) -> str:
+    """Return the address of a child run that is executing."""
+    try:
+        found = (await children(client, run)).get(child)
+    except KeyError:
+        status = await _story(client, run)
+        _check_goes_on(client, run, None if status is None else status[0], "cancelled")
+        raise InputError(f"no child run {child} of run {run} has begun, as far as was told; cancel it by its address") from None
+    if found.status != Status.RUNNING:
+        raise InputError(f"child run {child} cannot be cancelled: it has ended ({found.status})")
+    return found.address
+
+
+def _check_goes_on(client: Client, run: str, status: str | None, what: str) -> None:
+    if status is None:
+        raise InputError(f"the scheduler at {_address(client)} has no run {run}; it may have ended, and been forgotten")
+    if status != Status.RUNNING:
+        raise InputError(f"run {run} cannot be {what}: it has ended ({status})")
+
+
+async def detach(client: Client, run: str) -> None:
+    """Have a run go on when its client goes; it, and its result, is kept until :func:`retire`.
+
+    Raises
+    ------
+    InputError
+        When the run is not known, or has ended.
+    """
+    async with _connection(client) as scheduler:
+        status = await scheduler.daskflow_detach(run=run)
+    _check_goes_on(client, run, status, "detached")
 
 
 async def gates(client: Client, run: str | None = None) -> list[tuple[str, Gate]]:
@@ -219,6 +311,42 @@ async def children(client: Client, run: str) -> Family:
     if told is None:
         return Family((), Status.SUCCEEDED)
     return Family(told["reports"], Status(told["status"]), told["ended"], told["failed"])
+
+
+async def history(client: Client, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
+    """Ask the scheduler's history."""
+    await ensure_ready(client)
+    async with _connection(client) as scheduler:
+        answer: bytes = await scheduler.daskflow_history(asked=pickle.dumps((method, args, dict(kwargs))))
+    return answer
+
+
+def blocking(client: Any, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Wait for what a coroutine gives, in a thread that is not the client's own.
+
+    Raises
+    ------
+    OptionError
+        In the event loop of an asynchronous client, which would wait for itself.
+    """
+    try:
+        in_loop = asyncio.get_running_loop() is client.loop.asyncio_loop
+    except RuntimeError:
+        in_loop = False
+    if in_loop:
+        coroutine.close()
+        raise OptionError("this waits for an answer, which an event loop cannot do that is to bring it: call it in asyncio.to_thread(...)")
+    return asyncio.run_coroutine_threadsafe(coroutine, client.loop.asyncio_loop).result()
+
+
+def known_client() -> Client | None:
+    """Return the current Dask client, if there is one."""
+    from distributed import default_client
+
+    try:
+        return default_client()
+    except ValueError:
+        return None
 
 
 async def retire(client: Client, run: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from daskflow.entity import Entity
-from daskflow.frames import MISSING, Frame, GraphFrame, Part, known
+from daskflow.frames import MISSING, Frame, GraphFrame, Mark, Part, known
 from daskflow.graph import Node
 from daskflow.scope import Scope
 
@@ -30,7 +30,7 @@ class EagerFrame(GraphFrame):
 
     def __init__(self, entity: Entity[..., Any], parent: Frame | None, slot: int, inputs: dict[str, Any]) -> None:
         super().__init__(Part({}, places={}), {}, entity, parent, slot, [])
-        self.inputs = inputs
+        self.inputs = self.given = inputs
         self.index: dict[int, int] = {}
         self.counts: dict[str, int] = {}
         self.body: Any = None
@@ -67,7 +67,7 @@ class EagerFrame(GraphFrame):
         rest = EagerFrame(self.entity, None, self.slot, self.inputs)
         rest.graph, rest.index, rest.counts = self.graph, self.index, self.counts
         rest.values, rest.todo = dict(self.values), list(nodes)
-        rest.scope, rest.key = self.scope, self.key
+        rest.scope, rest.key, rest.mark = self.traced(), self.key, self.mark
         return rest
 
     def with_values(self, values: dict[int, Any], todo: Sequence[Node]) -> GraphFrame:
@@ -76,7 +76,7 @@ class EagerFrame(GraphFrame):
         return rest
 
     def __reduce__(self) -> tuple[Any, ...]:
-        rest = (self.scope, tuple(self.outstanding), self.key)
+        rest = (self.scope, tuple(self.outstanding), self.key, self.mark)
         return _eager_frame, (
             self.graph, self.values, self.entity, self.slot, tuple(self.todo[self.cursor :]), self.inputs, self.index, self.counts, *rest,
         )  # fmt: skip
@@ -94,10 +94,11 @@ def _eager_frame(
     scope: Scope,
     outstanding: Sequence[str],
     key: str | None,
+    mark: Mark | None,
 ) -> EagerFrame:
     frame = EagerFrame(entity, None, slot, inputs)
     frame.graph, frame.values, frame.todo, frame.index, frame.counts = graph, values, todo, index, counts
-    frame.scope, frame.key = scope, key
+    frame.scope, frame.key, frame.mark = scope, key, mark
     frame.outstanding = dict.fromkeys(outstanding)
     return frame
 

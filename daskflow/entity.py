@@ -11,6 +11,7 @@ from daskflow.caching import CacheOptions
 from daskflow.errors import DefinitionError, NestingError
 from daskflow.interface import Interface
 from daskflow.taskoptions import TaskOptions
+from daskflow.traces import unseen, users_traceback
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -42,6 +43,10 @@ class Entity(Generic[P, R_co]):
     #: The digest of the shipment that brought the entity to this process, and its number there. An entity of
     #: this process' own has none, and travels whole.
     shipment: tuple[str, int] | None = None
+    #: The version of its code, made when it is shipped.
+    code: str | None = None
+    #: Whether it was kept with an earlier run, and has its code's version from there.
+    stored: bool = False
     #: How its results are cached, if they are; of a map those of its items.
     cache: CacheOptions | None = None
     #: Whether its other nodes are executed when one has failed; only workflows have the choice.
@@ -55,6 +60,7 @@ class Entity(Generic[P, R_co]):
     #: What is to be done before the first call, if anything.
     before_first_call: Callable[[], None] | None = None
 
+    @unseen
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Run the entity; inside a workflow's or dynamic's body, record a call and return its promise."""
         if self.before_first_call is not None:
@@ -64,7 +70,11 @@ class Entity(Generic[P, R_co]):
         if state.builder is not None:
             return cast("R_co", state.builder.add(self, bound))
         self._refuse_in_task()
-        return cast("R_co", self._in_process(bound))
+        __tracebackhide__ = True
+        try:
+            return cast("R_co", self._in_process(bound))
+        except BaseException as error:
+            raise error.with_traceback(users_traceback(error.__traceback__))  # noqa: B904, it is the same one
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """Return a coroutine that runs the entity in process, in one of the threads that ``asyncio.to_thread`` uses.

@@ -215,11 +215,18 @@ def head_of(start: bytes, key: str) -> tuple[Head, int] | int:
     Damaged
         When there is no header that can be read, or it is another key's.
     """
+    found = head_at(start)
+    if not isinstance(found, int):
+        _check_key(found[0], key)
+    return found
+
+
+def head_at(start: bytes) -> tuple[Head, int] | int:
+    """Read the header at an entry's start, whatever its key; otherwise as :func:`head_of`."""
     begin, end = _bounds(start)
     if len(start) < end:
         return end
     head = _head(start[begin:end])
-    _check_key(head, key)
     return head, _layout(end - begin, head.pickle, head.buffers, head.signed)[1]
 
 

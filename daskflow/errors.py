@@ -22,6 +22,8 @@
     │   ├── SchedulerUnreachable        nothing answers at that address
     │   ├── VersionMismatch             client, scheduler and workers differ
     │   └── SchedulerLost               the scheduler went away during a run
+    ├── HistoryError (RuntimeError)     the history of runs cannot be read or written
+    ├── UnknownRun (LookupError)        no run, or more than one, is meant by what was given
     ├── MockError (AssertionError)      a test's mock cannot answer
     │   ├── RealCall                    what a strict mock stands for was to be executed elsewhere
     │   └── UnusedMock                  nothing called it
@@ -127,6 +129,14 @@ class VersionMismatch(ClusterError):
 
 class SchedulerLost(ClusterError):
     """The connection to the scheduler broke while a run was under way."""
+
+
+class HistoryError(DaskflowError, RuntimeError):
+    """The history of runs cannot be read or written."""
+
+
+class UnknownRun(DaskflowError, LookupError):
+    """No run, or more than one, is meant by what was given."""
 
 
 class MockError(DaskflowError, AssertionError):

@@ -9,8 +9,8 @@ there, somebody may take away what is not started (:mod:`daskflow.spilling`), an
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from daskflow import context, planslots
@@ -20,23 +20,25 @@ from daskflow.catching import passed_over, raise_failures, tolerate, too_few
 from daskflow.eagerframe import EagerFrame, drop
 from daskflow.eagersteps import STUCK, EagerSteps
 from daskflow.entity import BRANCH, DYNAMIC, EAGER, GATE, LAUNCH_PLAN, MAP, TASK, Entity
-from daskflow.failingsteps import FailingSteps
+from daskflow.failingsteps import FailingSteps, Fall
 from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame
 from daskflow.graph import resolve
+from daskflow.keeping import Keeper
+from daskflow.keepingsteps import KeepingSteps
 from daskflow.launchplan import enter_static
 from daskflow.leases import Lease
 from daskflow.nodecache import NodeCache
-from daskflow.stacks import node_address, stack
-from daskflow.taskcontext import Place, Surroundings, leave
-from daskflow.taskoptions import PLAIN, TaskOptions
+from daskflow.stacks import stack
+from daskflow.taskcontext import Surroundings, leave
 from daskflow.terms import NOTHING, Terms
 from daskflow.termsteps import ComeBack, TermSteps
+from daskflow.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
     from daskflow.journal import Journal
 
 
-class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
+class Execution(Whereabouts, CachingSteps, KeepingSteps, TermSteps, FailingSteps, EagerSteps):
     """Executes frames until the lowest one is done.
 
     Parameters
@@ -56,10 +58,14 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         Set by others, to stop before the next node.
     check
         Called before each node, if set; once it gives True, the execution ends there, with :data:`STUCK`.
+    ceases
+        Called with an address at which something fails since it was cancelled, or since what it is a part of has failed elsewhere.
     journal : Journal or None
-        Told of each child run that ends, and of what the cache did.
+        Told of each node and child run that ends, of what fails, and of what the cache did.
     cache : NodeCache or None
         Where results of cached nodes are looked up and stored.
+    keeper : Keeper or None
+        What keeps outputs for another run, and has those of an earlier one.
     terms : Terms
         On which the node was let in that the lowest frame holds.
     declared : collection of str
@@ -94,6 +100,7 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         self.check: Callable[[Execution], bool] | None = None
         self.journal: Journal | None = None
         self.cache: NodeCache | None = None
+        self.keeper: Keeper | None = None
         self.terms = NOTHING
         self.answer: bytes | None = None
         self.declared: Collection[str] = ()
@@ -107,9 +114,13 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         self.surroundings = Surroundings()
         self._held: dict[str, Lease] = {}
         self._limited = False
-        self._fallen: tuple[str, BaseException] | None = None
+        self.cancels: list[str] = []
+        self.ceased: dict[str, None] = {}
+        self.ceases: Callable[[str], None] | None = None
+        self._fallen: list[Fall] = []
         self._spill = spill
         self._eager = eager
+        self._notes: list[Any] | None = None
 
     def run(self) -> Any:
         """Execute; return the lowest frame's result, or :data:`STUCK`.
@@ -124,6 +135,8 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         state.executing, state.place = self.address, self.place
         if self.lock is not None:
             self.lock.acquire()
+        if self.journal is not None:
+            self._notes = self.journal.begin(stack(self.frame))
         try:
             return self._to_the_end()
         finally:
@@ -134,20 +147,6 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
             for lease in self._held.values():
                 lease.release()
             planslots.end_all(self)
-
-    def address(self) -> str:
-        """Return the address of the node that is executing."""
-        run_id, address = self._where()
-        return f"{run_id.partition('.')[0]}:{address}"
-
-    def run_id(self) -> str:
-        """Return the id of the run that the node that is executing belongs to."""
-        return self._where()[0]
-
-    def _where(self) -> tuple[str, str]:
-        frame, slot = self.current
-        scope = frame.scope
-        return scope.run_id, node_address(frame, slot)
 
     def _loop(self) -> Any:
         result: Any = None
@@ -163,12 +162,12 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
                 continue
             if result is STUCK:
                 return STUCK
-            if self._limited and frame.entity is not None:
-                planslots.end(frame.entity.name, self)
-            if isinstance(frame, GraphFrame) and (self.journal is not None or frame.key is not None):
-                self._ended(frame, result)
+            if self._limited or self.keeper is not None or (isinstance(frame, GraphFrame) and frame.key is not None):
+                self._settle(frame, result)
             if self.mocks is not None:
                 self.mocks.ended(frame, result)
+            if self.journal is not None:
+                self.journal.left(frame)
             parent = frame.parent
             if parent is None:
                 return result
@@ -176,12 +175,15 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
             parent.done += 1
             self.frame = frame = parent
 
-    def _ended(self, frame: GraphFrame, result: Any) -> None:
+    def _settle(self, frame: Frame, result: Any) -> None:
+        """Let go of what was held for a frame, and keep its result, if there is anything of either."""
+        if self._limited and frame.entity is not None:
+            planslots.end(frame.entity.name, self)
         # Where a lost value is made again there is no cache.
-        if frame.key is not None and self.cache is not None:
+        if isinstance(frame, GraphFrame) and frame.key is not None and self.cache is not None:
             self._store(frame, -1, frame.entity, frame.key, result)
-        if frame.exports is None and frame.entity is not None and frame.entity.kind == LAUNCH_PLAN and self.journal is not None:
-            self.journal.ended(frame)
+        if isinstance(frame, GraphFrame) and self.keeper is not None:
+            self._keep_result(self.keeper, frame, result)
 
     def _advance(self, frame: Frame) -> Any:
         """Execute a frame until it enters another one, has its result, or cannot go on."""
@@ -200,10 +202,9 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
 
     def _nodes(self, frame: GraphFrame) -> Any:
         """Execute the frame's nodes; return what stopped that, or ``None`` where none is left."""
-        values, body = frame.values, frame.entity
+        values, body, recovers = frame.values, frame.entity, self.keeper is not None and self.keeper.recovers
         catches = body is not None and body.keep_going
-        if not frame.started:
-            frame.started = time.perf_counter()
+        frame.started = frame.started or perf_counter()
         while frame.cursor < len(frame.todo):
             if self.check is not None and self.check(self):
                 return STUCK
@@ -212,11 +213,13 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
             if (frame.outstanding or catches) and passed_over(frame, node):
                 continue
             self.current = (frame, node.slot)
+            if self.cancels:
+                self._refuse(frame, node.slot)
             entity, cache = node.entity, node.cache
             inputs = node.inputs(values)
             if self.mocks is not None:
                 entity, cache = self.mocks.before(self, frame, node.slot, entity, cache)
-            key = None if cache is None else self._look_up(frame, node.slot, entity, cache, inputs, node.hashes)
+            key = self._known(frame, node.slot, entity, cache, inputs, node.hashes) if recovers or cache is not None else None
             if key is DONE:
                 continue
             if entity.kind != TASK:
@@ -239,22 +242,23 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
 
     def _map_frame(self, frame: MapFrame) -> Any:
         of_items: Entity[..., Any] = frame.entity.target  # type: ignore[union-attr]
-        lists, shared = list(frame.lists.items()), frame.shared
-        if not frame.started:
-            frame.started = time.perf_counter()
+        lists, shared, recovers = list(frame.lists.items()), frame.shared, self.keeper is not None and self.keeper.recovers
+        frame.started = frame.started or perf_counter()
         while frame.cursor < frame.end:
             if self.check is not None and self.check(self):
                 return STUCK
             item = frame.cursor
             frame.cursor = item + 1
             self.current = (frame, item)
+            if self.cancels:
+                self._refuse(frame, item)
             inputs = {name: items[item] for name, items in lists}
             if shared:
                 inputs.update(shared)
             target, cache = of_items, frame.cache
             if self.mocks is not None:
                 target, cache = self.mocks.before(self, frame, item, target, cache)
-            key = None if cache is None else self._look_up(frame, item, target, cache, inputs, None)
+            key = self._known(frame, item, target, cache, inputs, None) if recovers or cache is not None else None
             if key is DONE:
                 continue
             if target.kind != TASK:
@@ -274,6 +278,8 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         return frame.values
 
     def _task(self, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any], key: str | None, options: Any) -> None:
+        keeper = self.keeper
+        began = 0.0 if keeper is None else perf_counter()
         if options.plain:
             value = self._user(entity.body, inputs)
             if context.state.task is not None:
@@ -285,8 +291,21 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         value = frame.values[slot] = entity.interface.outputs.check(value, entity.name)
         if key is not None:
             self._store(frame, slot, entity, key, value)
+        if keeper is not None and (seconds := perf_counter() - began) >= keeper.least:
+            self._keep(keeper, frame, slot, entity, inputs, value, seconds)
         frame.done += 1
+        if (notes := self._notes) is not None:
+            # What Journal.note does, without a call: there is one for each node.
+            notes.append(slot)
+            notes.append(perf_counter())
         self._pause()
+
+    def _known(self, frame: Frame, slot: int, entity: Any, cache: CacheOptions | None, inputs: dict[str, Any], hashes: Any) -> str | None:
+        """Take a node's result from an earlier run, or the cache: :data:`DONE` where it was there, else the cache's key, if any."""
+        keeper = self.keeper
+        if keeper is not None and keeper.recovers and self._taken_over(keeper, frame, slot, entity, inputs):
+            return DONE
+        return None if cache is None else self._look_up(frame, slot, entity, cache, inputs, hashes)
 
     def _plain(self, body: Callable[..., Any], inputs: dict[str, Any]) -> Any:
         """Call a user's function."""
@@ -307,22 +326,6 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
             self._again(frame, slot, later)
             return STUCK
 
-    def place(self, entity: Any = None, options: TaskOptions | None = None) -> Place:
-        """Return where the node is that is executing, as the context of its task tells it."""
-        frame, slot = self.current
-        entity = entity or self.entity()
-        run_id, address = self._where()
-        return self.surroundings.place(entity.name, run_id, address, frame.item(slot), options or PLAIN, self._why_cancelled)
-
-    def entity(self) -> Any:
-        """Return what the node that is executing calls."""
-        frame, slot = self.current
-        if slot < 0:
-            return frame.entity
-        if isinstance(frame, MapFrame):
-            return frame.entity.target  # type: ignore[union-attr]
-        return frame.todo[frame.cursor - 1].entity  # type: ignore[attr-defined]
-
     def _user(self, function: Callable[..., Any], inputs: dict[str, Any]) -> Any:
         """Call a function with the frames open to others meanwhile; a user's is not to be called where only what is cached counts."""
         if self.lock is None:
@@ -339,8 +342,8 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         """Between two nodes: the place to stop, and to hand over work."""
         if self.cancelled is not None:
             raise self.cancelled
-        if self._fallen is not None:
-            self._fall(*self._fallen)
+        if self._fallen:
+            self._fall()
         if self.wants_spill and self._spill is not None:
             self.wants_spill = False
             self._spill(self)
@@ -357,12 +360,12 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
         else:
             entered = self._entered(entity, inputs, parent, slot, options)
             if entered is not None:
-                self.frame, entered.key = entered, key
+                self.frame, entered.key, entered.given = entered, key, inputs
 
     def _enter_map(self, entity: Any, inputs: dict[str, Any], parent: Frame, slot: int, cache: CacheOptions | None, options: Any) -> None:
         length, lists, shared = entity.split(inputs)
         items = self.frame = MapFrame(entity, parent, slot, length, lists, shared)
-        items.cache, items.options, items.allowed = cache, options, entity.tolerance.allowed(length)
+        items.cache, items.options, items.allowed, items.given = cache, options, entity.tolerance.allowed(length), inputs
         if items.allowed is not None and items.allowed < 0:
             raise too_few(items)
 
@@ -385,16 +388,6 @@ class Execution(CachingSteps, TermSteps, FailingSteps, EagerSteps):
     def _built(self, entity: Any, inputs: dict[str, Any], parent: Frame, slot: int, options: Any) -> Any:
         given = {"inputs": inputs}
         return self._plain(entity.build, given) if options.plain else self._surrounded(parent, slot, entity, entity.build, given, options)
-
-    def _begins(self, plan: Any, parent: Frame, slot: int) -> bool:
-        """Tell whether a run of a plan is begun here and now, of which there may be only so many."""
-        if plan.concurrency is None:
-            return True
-        if self._is_elsewhere(parent, slot, plan, None):
-            return False
-        self.begin_plan(plan)
-        self._limited = True
-        return True
 
 
 _ENTERED = object()

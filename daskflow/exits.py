@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NoReturn
 
 import click
@@ -36,15 +36,30 @@ def or_usage(action: Callable[[], Any]) -> Any:
 
 def fail(message: str, status: int) -> NoReturn:
     """End with a message."""
-    click.echo(f"daskflow: {message}", err=True)
+    from daskflow.shortform import clean
+
+    click.echo(clean(f"daskflow: {message}"), err=True)
     sys.exit(status)
+
+
+def fail_run(error: BaseException, name: str, seconds: float, *, verbose: bool, commands: Collection[str]) -> NoReturn:
+    """Tell why a run failed, and which of the commands that there are can help."""
+    import shutil
+
+    from daskflow.failuretext import text
+    from daskflow.outcome import Failure
+
+    width = shutil.get_terminal_size((120, 24)).columns if sys.stderr.isatty() else 160
+    click.echo(text(Failure.seen(error), name=name, seconds=seconds, verbose=verbose, width=width, hints=commands), err=True)
+    sys.exit(FAILED)
 
 
 def fail_with(error: BaseException, what: str) -> NoReturn:
     """Show a user's exception: its message first, then their own lines of code, then where."""
     import traceback
 
-    from daskflow.outcome import users_frames
+    from daskflow.shortform import clean
+    from daskflow.traces import users_frames
 
     lines = traceback.format_exception_only(error)
     first = "".join(lines[:1]).rstrip("\n")
@@ -52,5 +67,5 @@ def fail_with(error: BaseException, what: str) -> NoReturn:
     code = "".join(traceback.format_list(users_frames(error.__traceback__))).rstrip("\n").splitlines()
     room = max(2, _MOST_LINES - 2 - len(notes))
     shown = code if len(code) <= room else ["  ...", *code[1 - room :]]
-    click.echo("\n".join([f"daskflow: {what}", first[:2000], *shown, *(f"  {note}" for note in notes)]), err=True)
+    click.echo(clean("\n".join([f"daskflow: {what}", first[:2000], *shown, *(f"  {note}" for note in notes)])), err=True)
     sys.exit(FAILED)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from daskflow.errors import GateTimeout, PlanBusy, RunCancelled, RunFailed, RunSkipped, WorkerCrashed
-from daskflow.outcome import Failure
+from daskflow.outcome import Failure, annotate, stand_in
+from daskflow.where import Where
 
 
 class Failed:
@@ -31,8 +32,7 @@ class Failed:
     def __init__(self, error: BaseException | None = None, record: Failure | None = None, skipped: bool = False) -> None:
         if isinstance(error, (SystemExit, GeneratorExit)):
             # Raised again in a thread of somebody else's, they would end that.
-            stand_in = RunFailed(f"{type(error).__name__}: {error}")
-            stand_in.__cause__, error = error, stand_in
+            error = stand_in(error)
         self._error = error
         self._record = record
         self.skipped = skipped
@@ -89,19 +89,30 @@ def error_of(run: str, failure: Mapping[str, Any]) -> BaseException:
         for note in map_notes(*failure["map"]) if "map" in failure else ():
             error.add_note(note)
         return error
-    if "crash" in failure:
-        return WorkerCrashed(f"run {run} failed: {failure['crash']}; look at the workers' logs, for memory above all")
-    if "erred" in failure:
-        return RunFailed(f"run {run} failed: Dask could not run unit {failure['key']}: {failure['erred']}")
-    return _REASONS[next(reason for reason in _REASONS if reason in failure)](run, failure)
+    error = _REASONS[next(reason for reason in _REASONS if reason in failure)](run, failure)
+    annotate(error, Where(run, failure.get("address") or failure.get("gate", "")))
+    return error
+
+
+def failure_of(run: str, failure: Mapping[str, Any]) -> Failure:
+    """Return the record of a failure as it travels, whatever its reason; a user's exception is not unpickled."""
+    return Failure(*failure["failure"]) if "failure" in failure else Failure.seen(error_of(run, failure))
 
 
 _REASONS: dict[str, Callable[[str, Mapping[str, Any]], BaseException]] = {
+    "crash": lambda run, one: WorkerCrashed(f"run {run} failed: {one['crash']}; look at the workers' logs, for memory above all"),
+    "erred": lambda run, one: RunFailed(f"run {run} failed: Dask could not run unit {one['key']}: {one['erred']}"),
     "gate": lambda run, one: GateTimeout(f"nobody answered the gate {one['gate']} of run {run} within {one['timeout']:g} s"),
     "replaced": lambda run, one: RunCancelled(f"a newer run of launch plan {one['replaced']} took the place of this one, in run {run}"),
+    "cancelled": lambda run, one: cancelled(run, one["cancelled"]),
     "busy": lambda _, one: _busy(one),
     "fault": lambda run, one: RunFailed(f"run {run} failed: {one['fault']}"),
 }
+
+
+def cancelled(run: str, place: str) -> RunCancelled:
+    """Return the error of what was cancelled at an address of a run."""
+    return RunCancelled(f"{place} was cancelled, in run {run}")
 
 
 def _busy(failure: Mapping[str, Any]) -> BaseException:
@@ -126,6 +137,20 @@ def map_notes(name: str, allowed: int, lines: Mapping[int, str]) -> list[str]:
         by_text.setdefault(lines[index], []).append(index)
     told = [f"  {_ranges(indices)}: {text}" for text, indices in list(by_text.items())[:_MOST_TOLD]]
     return [f"{name}: {len(lines)} items failed, and at most {allowed} may", *told]
+
+
+def restored(failure: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the record of a failure that was JSON meanwhile, which has text for keys.
+
+    Examples
+    --------
+    >>> restored({"map": ["map of f", 2, {"11": "ValueError: no"}]})
+    {'map': ('map of f', 2, {11: 'ValueError: no'})}
+    """
+    if "map" not in failure:
+        return failure
+    name, allowed, lines = failure["map"]
+    return {**failure, "map": (name, allowed, {int(index): line for index, line in lines.items()})}
 
 
 def line(error: BaseException) -> str:

@@ -23,7 +23,8 @@ KINDS = ("none", "inproc", "processes")
 
 #: Threads that Dask and Python keep for a cluster, or for the whole process.
 _KEPT = re.compile(
-    r"Dask|IO loop|Profile|TCP-Executor|AsyncProcess|daskflow-watchdog|asyncio_|QueueFeederThread|fsspecIO|ThreadPoolExecutor"
+    r"Dask|IO loop|Profile|TCP-Executor|AsyncProcess|daskflow-watchdog|daskflow-history|asyncio_|QueueFeederThread|fsspecIO"
+    r"|ThreadPoolExecutor"
 )
 _PATIENCE = 5.0  # seconds
 

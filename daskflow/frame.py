@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from daskflow.entity import LAUNCH_PLAN, MAP, WORKFLOW, Entity
 from daskflow.failed import Failed
 from daskflow.graph import Node
+from daskflow.levels import Level, bounded, level_of
 from daskflow.scope import Scope
 
 
@@ -24,6 +25,24 @@ class Away(NamedTuple):
     stop: int
     key: str
     item: int
+
+
+class Mark(NamedTuple):
+    """What a node's output is kept by, for another run.
+
+    Attributes
+    ----------
+    address : str
+        Where the node is in its run.
+    key : str
+        Of its code and its inputs, as the cache's keys are.
+    version : str
+        Of its code.
+    """
+
+    address: str
+    key: str
+    version: str
 
 
 class Missing:
@@ -69,9 +88,13 @@ class Frame:
         The cache's keys of nodes that were looked up ahead; they do not travel.
     failed : Failed or None
         What has arrived in the place of a result that the frame cannot do without.
+    given : dict or None
+        The inputs of what it executes, by name; they do not travel by themselves.
+    mark : Mark or None
+        What its output is kept by for another run, where it was entered elsewhere.
     """
 
-    __slots__ = ("_scope", "done", "entity", "failed", "keys", "outstanding", "parent", "slot", "started", "values")
+    __slots__ = ("_scope", "done", "entity", "failed", "given", "keys", "mark", "outstanding", "parent", "slot", "started", "values")
 
     parent: Frame | None
 
@@ -85,6 +108,8 @@ class Frame:
         self.started = 0.0
         self.keys: dict[int, str] | None = None
         self.failed: Failed | None = None
+        self.given: dict[str, Any] | None = None
+        self.mark: Mark | None = None
         self._scope: Scope | None = None
 
     @property
@@ -102,6 +127,26 @@ class Frame:
     @scope.setter
     def scope(self, scope: Scope) -> None:
         self._scope = scope
+
+    def traced(self) -> Scope:
+        """Return where the frame stands, with the levels above it told: for what leaves this stack. They are told once."""
+        unknown, at = [], self
+        while not at.scope.trail:
+            unknown.append(at)
+            if at.parent is None:
+                break
+            at = at.parent
+        trail = at.scope.trail
+        for frame in reversed(unknown):
+            level = frame.level()
+            if level is not None:
+                trail = bounded((*trail, level))
+            frame._scope = frame.scope._replace(trail=trail)
+        return self.scope
+
+    def level(self) -> Level | None:
+        """Return what the frame executes as a level; None where that is none, as with maps, whose items are."""
+        return None if self.entity is None else level_of(self.entity, self.scope.address, self.given)
 
     def item(self, slot: int) -> int | None:
         """Return a node's index in the innermost map that it is in, if it is in one."""
@@ -126,16 +171,20 @@ class Frame:
         """What is to be executed once the frame has failed."""
         return None
 
-    def domain_of(self, place: int) -> tuple[str, ...]:
-        """Return what fails with a node, or item, of the frame."""
-        return self.scope.inner_domain(place) if self.catches else self.scope.domain
+    def domain_of(self, slot: int) -> tuple[str, ...]:
+        """Return what fails with a node, or item, of the frame; with the frame's own result where the slot is negative."""
+        return self.scope.inner_domain(self.place(slot), self.reach(slot)) if self.catches else self.scope.domain
+
+    def reach(self, slot: int) -> int:
+        """Return how long an address must be at least for its failure to be that of a node, or item, of the frame alone."""
+        return len(self.scope.join(self.label(slot))) if slot >= 0 else len(self.scope.address) + 1
 
     def _make_scope(self) -> Scope:
         assert self.parent is not None
         assert self.entity is not None
         place = self.parent.place(self.slot)
         outer, label = self.parent.scope, self.parent.label(self.slot)
-        outer = outer._replace(item=self.parent.item(self.slot), domain=self.parent.domain_of(place))
+        outer = outer._replace(item=self.parent.item(self.slot), domain=self.parent.domain_of(self.slot))
         is_run = self.parent.holds_run
         if self.entity.kind != MAP and is_run:
             label = ""

@@ -15,12 +15,14 @@ from typing import Any
 from daskflow.caching import CacheOptions
 from daskflow.entity import Entity
 from daskflow.failed import Failed
-from daskflow.frame import MISSING, Away, External, Frame, Missing, Part, Root, known
+from daskflow.frame import MISSING, Away, External, Frame, Mark, Missing, Part, Root, known
 from daskflow.graph import Graph, Node
+from daskflow.levels import Level
+from daskflow.outcome import where_of
 from daskflow.scope import Scope
 from daskflow.taskoptions import TaskOptions
 
-__all__ = ["MISSING", "Away", "External", "Frame", "GraphFrame", "MapFrame", "Missing", "Part", "Root", "known"]
+__all__ = ["MISSING", "Away", "External", "Frame", "GraphFrame", "MapFrame", "Mark", "Missing", "Part", "Root", "known"]
 
 
 class GraphFrame(Frame):
@@ -77,15 +79,22 @@ class GraphFrame(Frame):
     def handler(self) -> Node | None:
         return None if self.entity is None or self.exports is not None else self.entity.handler
 
-    def domain_of(self, place: int) -> tuple[str, ...]:
+    def domain_of(self, slot: int) -> tuple[str, ...]:
         if self.failing is None and (self.catches or self.entity is None or self.entity.handler is None):
-            return super().domain_of(place)
-        return self.scope.inner_domain("body" if self.failing is None else "handler")
+            return super().domain_of(slot)
+        return self.scope.inner_domain("body" if self.failing is None else "handler", len(self.scope.address) + 1)
+
+    def reach(self, slot: int) -> int:
+        if slot < 0:
+            return super().reach(slot)
+        # Whoever means all calls of a name means each of them.
+        label = self.label(slot)
+        return len(self.scope.join(label.rpartition("[")[0] if label.endswith("]") else label))
 
     def fail(self, error: BaseException, handler: Node) -> None:
         """Give up what is left, but for what is to be executed once the frame has failed."""
         self.failing = Failed(error)
-        self.todo, self.cursor, self.waiting, self.outstanding = [handler.told(error)], 0, [], {}
+        self.todo, self.cursor, self.waiting, self.outstanding = [handler.told(error, _address(error))], 0, [], {}
         known: dict[int, Any] = dict(enumerate(self.values)) if isinstance(self.values, list) else self.values
         self.values = {**known, handler.slot: MISSING}
 
@@ -122,6 +131,7 @@ class GraphFrame(Frame):
         """Return the same frame with other values, and nodes that need those."""
         copy = GraphFrame(self.graph, values, self.entity, None, self.slot, todo, self.exports)
         copy.scope, copy.outstanding, copy.key, copy.failing = self.scope, self.outstanding, self.key, self.failing
+        copy.mark = self.mark
         return copy
 
     def part(self, nodes: Sequence[Node], exports: tuple[int, ...] | None, inner: int | None = None) -> GraphFrame:
@@ -144,8 +154,8 @@ class GraphFrame(Frame):
         if self.graph.places is not None:
             graph.places = {slot: self.graph.places[slot] for slot in (*labels, *values) if slot in self.graph.places}
         part = GraphFrame(graph, values, self.entity, None, self.slot, nodes, exports)
-        part.scope, part.key = self.scope, self.key if exports is None else None
-        part.failing = self.failing
+        part.scope, part.key = self.traced(), self.key if exports is None else None
+        part.failing, part.mark = self.failing, self.mark if exports is None else None
         return part
 
     def _beside(self) -> dict[int, Any]:
@@ -164,7 +174,7 @@ class GraphFrame(Frame):
 
     def __reduce__(self) -> tuple[Any, ...]:
         assert isinstance(self.graph, Part)
-        rest = (self.exports, self.scope, tuple(self.outstanding), self.key, self.failing)
+        rest = (self.exports, self.scope, tuple(self.outstanding), self.key, self.failing, self.mark)
         return _graph_frame, (self.graph, self.values, self.entity, self.slot, tuple(self.todo[self.cursor :]), *rest)
 
 
@@ -229,6 +239,14 @@ class MapFrame(Frame):
     def item(self, slot: int) -> int | None:
         return self.place(slot) if slot >= 0 else self.scope.item
 
+    def level(self) -> Level | None:
+        return super().level() if self.parent is not None and self.parent.holds_run else None
+
+    def inputs(self, item: int) -> dict[str, Any]:
+        """Return the inputs of an item; of the whole map where it is negative."""
+        own = self.lists if item < 0 else {name: items[item] for name, items in self.lists.items()}
+        return {**own, **self.shared}
+
     def place(self, slot: int) -> int:
         return slot + self.offset
 
@@ -241,13 +259,13 @@ class MapFrame(Frame):
         assert self.entity is not None
         lists = {name: _cut(items, start, stop) for name, items in self.lists.items()}
         part = MapFrame(self.entity, None, self.slot, stop - start, lists, self.shared, self.offset + start, exports=True)
-        part.scope, part.cache, part.options, part.allowed = self.scope, self.cache, self.options, self.allowed
+        part.scope, part.cache, part.options, part.allowed = self.traced(), self.cache, self.options, self.allowed
         return part
 
     def resumed(self, current: bool, inner: int | None = None) -> MapFrame:
         assert self.entity is not None
         copy = MapFrame(self.entity, None, self.slot, 0, {}, self.shared, self.offset, self.exports)
-        copy.values, copy.outstanding, copy.scope = self.values, self.outstanding, self.scope
+        copy.values, copy.outstanding, copy.scope = self.values, self.outstanding, self.traced()
         copy.cursor, copy.end, copy.away = self.cursor - current, self.end, self.away
         copy.cache, copy.options, copy.allowed, copy.failures = self.cache, self.options, self.allowed, self.failures
         left = range(copy.cursor, copy.end)
@@ -259,6 +277,11 @@ class MapFrame(Frame):
         rest = (self.offset, self.cursor, self.end, self.exports, self.scope, tuple(self.outstanding), away, self.cache)
         rest = (*rest, self.options, self.allowed, self.failures)  # type: ignore[assignment]
         return _map_frame, (self.entity, self.slot, _packed(self.values), self.lists, self.shared, *rest)
+
+
+def _address(error: BaseException) -> str:
+    where = where_of(error)
+    return where.address if where is not None else ""
 
 
 def _cut(items: Any, start: int, stop: int) -> list[Any]:
@@ -276,9 +299,10 @@ def _graph_frame(
     outstanding: Sequence[str],
     key: str | None,
     failing: Failed | None,
+    mark: Mark | None,
 ) -> GraphFrame:
     frame = GraphFrame(graph, values, entity, None, slot, todo, exports)
-    frame.scope, frame.key, frame.failing = scope, key, failing
+    frame.scope, frame.key, frame.failing, frame.mark = scope, key, failing, mark
     frame.outstanding = dict.fromkeys(outstanding)
     return frame
 

@@ -118,12 +118,11 @@ class Node:
         node = Node(places[self.slot], self.entity, self.constants, whole, nested, self.name)
         return self._alike(node, tuple(places.get(slot, slot) for slot in self.after))
 
-    def told(self, error: BaseException) -> Node:
+    def told(self, error: BaseException, failed_at: str) -> Node:
         """Return the call of what is executed on a failure, with the failure among its inputs if it takes one."""
         if "err" not in self.entity.interface.parameters:
             return self
-        run_node = next((note.removeprefix("node: ") for note in getattr(error, "__notes__", ()) if note.startswith("node: ")), "")
-        told = NodeError(f"{type(error).__name__}: {error}", run_node)
+        told = NodeError(f"{type(error).__name__}: {error}", failed_at)
         return self.reduced({**self.constants, "err": told}, self.whole)
 
     def inputs(self, values: Any) -> dict[str, Any]:

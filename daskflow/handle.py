@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from daskflow import driver
 from daskflow.children import CacheReport, Children, Family
-from daskflow.errors import InputError, SchedulerLost
+from daskflow.errors import ClusterError, InputError, SchedulerLost
 from daskflow.records import Status
 from daskflow.result import decoded
 from daskflow.terms import Gate
+from daskflow.traces import unseen
+from daskflow.viewed import Viewed
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 _BRING_AT_ONCE = 1 << 20
 
 
-class Run:
+class Run(Viewed):
     """One execution of an entity on a cluster. Made by :func:`run`.
 
     Its methods block, or, where the Dask client is an asynchronous one, return awaitables. ``await run`` gives the result.
@@ -44,6 +46,7 @@ class Run:
         self._value: Any = _NOTHING
         self._family: Family | None = None
         self._probed = False
+        self._detached = False
         self._task: concurrent.futures.Future[None] | None = None
         self._submitted: concurrent.futures.Future[None] | None = None
         # A result that nobody has asked for is kept on the cluster as long as somebody may.
@@ -56,6 +59,11 @@ class Run:
         run._let_go()
         run._ended, run._value, run._family = {"status": Status.SUCCEEDED}, value, family
         return run
+
+    @property
+    def was_folded(self) -> bool:
+        """Whether its result was in the cache as a whole, so that no scheduler knows of it."""
+        return self._task is None and self._ended is not None
 
     def _let_go(self) -> bool:
         """Leave it to nobody to have the scheduler forget the run; tell whether that was open."""
@@ -98,6 +106,7 @@ class Run:
         """
         return self._blocking(self._wait(timeout))
 
+    @unseen
     def result(self, timeout: float | None = None) -> Any:
         """Return the entity's result.
 
@@ -119,11 +128,53 @@ class Run:
         ClusterError
             When the cluster does not fit, or is lost.
         """
-        return self._blocking(self._result(timeout))
+        outcome: Any = self._outcome(timeout)
+        if self._client is not None and self._client.asynchronous:
+            return self._given(outcome)
+        __tracebackhide__ = True
+        value, error = self._blocking(outcome)
+        if error is not None:
+            raise error
+        return value
 
-    def cancel(self) -> Any:
-        """Cancel the run and all that it started; one that has ended stays as it is."""
-        return self._blocking(self._cancel())
+    def cancel(self, path: str | None = None) -> Any:
+        """Cancel the run and all that it started; or one node of it, whatever that is, with all that is below it.
+
+        What is cancelled has failed, with :class:`~daskflow.errors.RunCancelled`, for whoever called it: so the run fails, unless something
+        around the node goes on in spite of failures. As in Flyte, where a child run that is aborted fails the node that started it.
+
+        Parameters
+        ----------
+        path : str, optional
+            The node's address in the run, such as ``level1/level2[1]``, with or without the run's id and a colon before it; or the id of a
+            child run. Without it, or with the run's own id, the whole run is cancelled; one that has ended stays as it is.
+
+        Returns
+        -------
+        bool
+            Whether something was executing, or waiting, there. If not, what is at the path fails as soon as it would begin.
+
+        Raises
+        ------
+        InputError
+            When a path is given and the run has ended; when the path is none, or of another run; or when no child run of that id is
+            executing.
+        ClusterError
+            When the cluster is lost.
+        """
+        return self._blocking(self._cancel(path))
+
+    def detach(self) -> Any:
+        """Have the run go on when this process ends, or the handle is gone. It, and its result, is kept until somebody has asked for that.
+
+        Raises
+        ------
+        InputError
+            When the run has ended.
+        ClusterError
+            When its cluster was started for it alone, and ends with this process; or is lost.
+        """
+        return self._blocking(self._detach())
 
     @property
     def gates(self) -> Any:
@@ -185,9 +236,8 @@ class Run:
         return self._blocking(self._cache())
 
     def __await__(self) -> Generator[Any, None, Any]:
-        if self._is_here:
-            return self._result(None).__await__()
-        return self._elsewhere(self._result(None)).__await__()
+        outcome = self._outcome(None)
+        return self._given(outcome if self._is_here else self._elsewhere(outcome)).__await__()
 
     def __repr__(self) -> str:
         return f"<run {self.id} of {self.name}: {self.status}>"
@@ -278,16 +328,25 @@ class Run:
         followed.result()
         return self
 
-    async def _result(self, timeout: float | None) -> Any:
+    async def _outcome(self, timeout: float | None) -> tuple[Any, BaseException | None]:
         await self._wait(timeout)
         assert self._ended is not None
-        error = driver.error_of(self.id, self._ended)
+        try:
+            error = driver.error_of(self.id, self._ended)
+            if error is None and self._value is _NOTHING:
+                self._value = await driver.fetch(self._client, self._ended["key"])
+                await self._retire()
+            return self._value, error
+        finally:
+            if self._detached:
+                self._detached = False
+                _forget(weakref.ref(self._client), self.id)
+
+    async def _given(self, outcome: Coroutine[Any, Any, tuple[Any, BaseException | None]]) -> Any:
+        value, error = await outcome
         if error is not None:
             raise error
-        if self._value is _NOTHING:
-            self._value = await driver.fetch(self._client, self._ended["key"])
-            await self._retire()
-        return self._value
+        return value
 
     async def _known(self) -> Family:
         family = self._family
@@ -316,11 +375,37 @@ class Run:
         await self._begun()
         await driver.answer(self._client, self.id, gate, value)
 
-    async def _cancel(self) -> None:
-        if self._ended is None:
+    async def _cancel(self, path: str | None) -> bool:
+        if driver.place_in(self.id, path):
+            self._refuse_ended("cancelled")
             await self._begun()
+            return await driver.cancel(self._client, self.id, path)
+        if self._ended is not None:
+            return False
+        await self._begun()
+        found = True
+        try:
             await driver.cancel(self._client, self.id)
-            await self._wait(None)
+        except InputError:
+            # It has just ended, which is all that was asked.
+            found = False
+        await self._wait(None)
+        return found
+
+    async def _detach(self) -> None:
+        if self._close is not None:
+            raise ClusterError(
+                f"run {self.id} cannot be detached: its cluster was started for it, and ends with this process; "
+                "give run a client of another cluster"
+            )
+        self._refuse_ended("detached")
+        await self._begun()
+        await driver.detach(self._client, self.id)
+        self._detached = self._let_go()
+
+    def _refuse_ended(self, what: str) -> None:
+        if self._ended is not None:
+            raise InputError(f"run {self.id} cannot be {what}: it has ended ({self.status})")
 
 
 _NOTHING: Any = object()

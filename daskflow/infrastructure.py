@@ -6,11 +6,12 @@ is warned of once in a process, with what to do on Dask instead.
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+from daskflow.traces import is_ours
 
 
 class InfrastructureWarning(UserWarning):
@@ -70,7 +71,6 @@ OVERRIDE_OPTIONS = (
 )
 PLAN_OPTIONS = ("notifications", "raw_output_data_config", "security_context", "auth_role", "trigger", "auto_activate")
 
-_PACKAGE = os.path.dirname(__file__) + os.sep
 _warned: set[str] = set()
 
 
@@ -124,6 +124,6 @@ def _warn(owner: str, name: str) -> None:
 def _users_level() -> int:
     """Return how far up the user's own line is, seen from who warns."""
     level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and is_ours(frame.f_code.co_filename):
         level, frame = level + 1, frame.f_back
     return level

@@ -9,10 +9,10 @@ from typing import Any
 from daskflow import config, context
 from daskflow.caching import CacheSettings
 from daskflow.entity import LAUNCH_PLAN, Entity
-from daskflow.errors import RunFailed
 from daskflow.execute import Execution
 from daskflow.launchplan import top_level
 from daskflow.nodecache import NodeCache
+from daskflow.outcome import stand_in
 from daskflow.scope import Scope
 from daskflow.stacks import root_frame
 from daskflow.taskcontext import Surroundings
@@ -37,7 +37,7 @@ def run_in_process(
     try:
         return execution.run()
     except (SystemExit, GeneratorExit) as error:
-        raise RunFailed(f"{entity.name} raised {type(error).__name__}: {error}") from error
+        raise stand_in(error) from None
 
 
 def _overwriting(settings: CacheSettings | None) -> CacheSettings | None:

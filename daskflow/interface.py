@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import inspect
-import os
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -12,12 +11,11 @@ from copy import copy
 from typing import Any, NoReturn
 
 from daskflow.errors import DefinitionError, InputError, OutputError
+from daskflow.traces import is_ours
 from daskflow.types import Checker, Mismatch, checks_inside, describe
 
 #: Defaults of these types are copied, so that no call sees what another one did to them.
 MUTABLE = (list, dict, set)
-
-_PACKAGE = os.path.dirname(__file__)
 
 
 class _Required(enum.Enum):
@@ -259,7 +257,7 @@ def _users_locals(function: Callable[..., Any]) -> dict[str, Any]:
 def users_depth() -> int:
     """Return how many frames above the caller's is the first that is none of ours, and one more: as a ``stacklevel``, it names that one."""
     depth, frame = 0, sys._getframe(1)
-    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+    while is_ours(frame.f_code.co_filename) and frame.f_back is not None:
         depth, frame = depth + 1, frame.f_back
     return depth + 1
 

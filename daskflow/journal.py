@@ -1,91 +1,26 @@
-"""Journals: what a unit tells of its child runs, and of what the cache did for its nodes. Pure: frames in, reports out.
+"""Journals: what a unit tells of its nodes, of its child runs, and of what the cache did. Pure: frames in, reports out.
 
-A child run is too small a thing to have a message, or an object anywhere, of its own. While a unit executes, each child run that
-ends leaves three numbers; when something is said to the scheduler anyhow, or a while has passed, those become a **report**:
-opaque bytes, which the scheduler only keeps. Whoever asks for the child runs folds the reports (:mod:`daskflow.children`).
+Nodes are a :class:`~daskflow.nodelog.NodeLog`'s affair. A child run is too small a thing to have a message, or an object anywhere, of
+its own. While a unit executes, each child run that ends leaves three numbers; when something is said to the scheduler anyhow, or a
+while has passed, those become a **report**: opaque bytes, which the scheduler only keeps. Whoever asks folds the reports
+(:mod:`daskflow.children`, :mod:`daskflow.runstate`).
 """
 
 from __future__ import annotations
 
-import pickle
 import time
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from daskflow.caching import CacheStatus
 from daskflow.entity import LAUNCH_PLAN
 from daskflow.frames import Frame, GraphFrame, MapFrame, Part, Root
 from daskflow.graph import Graph
+from daskflow.nodelog import SHORT, NodeLog
+from daskflow.reports import Done, Open, Report, Told, read, write
 
-
-class Told(NamedTuple):
-    """What is told of the calls of one launch plan in one body, or map.
-
-    Attributes
-    ----------
-    parent : str
-        The run that they are child runs of.
-    address : str
-        The address of the body, or map.
-    digest : bytes
-        Stands for that address in ids.
-    plan : str
-        The name of the launch plan.
-    limit : int or None
-        The limit of each.
-    total : int
-        How many there are; 0 where whoever tells does not know.
-    labels
-        Their names in addresses: a dict by slot; or the names of all nodes of the body, not numbered yet, with the first one's
-        slot; ``None`` for a map's items, whose names are their indices.
-    places, starts, ends
-        For each what tells it from the others, which is its slot or index; when it began, and when it ended, -1 while it is executing.
-    """
-
-    parent: str
-    address: str
-    digest: bytes
-    plan: str
-    limit: int | None
-    total: int
-    labels: dict[int, str] | tuple[int, list[str]] | None
-    places: Sequence[int]
-    starts: Sequence[float]
-    ends: Sequence[float]
-
-
-class Report(NamedTuple):
-    """What a unit tells.
-
-    Attributes
-    ----------
-    epoch : float
-        What to add to its times, to get seconds since the epoch.
-    told : list of Told
-        Child runs.
-    ended : list of (str, float)
-        The ids of child runs of which another unit told that they were executing, and when they ended.
-    cached : list of (str, labels, slots, statuses)
-        What the cache did, by the address of a body or map: for each node or item its slot, -1 for the body itself, and a status.
-    fell : list of (str, float)
-        The addresses of nodes, and of bodies, that failed while the run went on, and when.
-    probed : bytes or None
-        What the unit's probe noted, if it has one; opaque here.
-    """
-
-    epoch: float
-    told: list[Told]
-    ended: list[tuple[str, float]]
-    cached: list[tuple[str, dict[int, str] | int, list[int], list[str]]]
-    fell: list[tuple[str, float]]
-    probed: bytes | None
-
-
-def read(report: bytes) -> Report:
-    """Return what a report says."""
-    epoch, told, *rest = pickle.loads(report)
-    return Report(epoch, [Told(*one) for one in told], *rest)
+__all__ = ["Done", "Journal", "Open", "Report", "Told", "read"]
 
 
 class _Calls:
@@ -135,16 +70,22 @@ def _labels(graph: Graph | Part, slots: Sequence[int]) -> dict[int, str] | tuple
 _FEW = 4
 
 
-class Journal:
+class Journal(NodeLog):
     """What one unit has to tell.
 
     Parameters
     ----------
     epoch : float, optional
         What to add to the clock that frames are timed with, to get seconds since the epoch.
+    worker : str
+        The address of the unit's worker.
+    short : float
+        Seconds: what is inside a shorter body is only counted.
     """
 
-    def __init__(self, epoch: float | None = None) -> None:
+    def __init__(self, epoch: float | None = None, worker: str = "", short: float = SHORT) -> None:
+        super().__init__(short)
+        self._worker = worker
         self._epoch = time.time() - time.perf_counter() if epoch is None else epoch
         self._told: list[tuple[Any, ...]] = []
         self._parent: Frame | None = None
@@ -157,6 +98,10 @@ class Journal:
         self._looked: dict[int, CacheStatus] = {}
         #: The unit's probe, where tests look on.
         self.probe: Any = None
+        #: What keeps the unit's outputs, and knows what an earlier run has made.
+        self.keeper: Any = None
+        #: What tasks write, where it is taken: an object with a method ``take``.
+        self.logs: Any = None
 
     def cached(self, frame: Frame, slot: int, status: CacheStatus) -> None:
         """Note what the cache did for a node of a frame; for the frame's own result where the slot is -1."""
@@ -180,9 +125,10 @@ class Journal:
             self._looked_in, self._looked = None, {}
 
     def began(self, frames: Sequence[Frame]) -> None:
-        """Note the child runs among frames that are given up, unless it is known that they have begun."""
+        """Note frames that are given up, and the child runs among them, unless it is known that those have begun."""
         for frame in frames:
-            self._told.extend(self._open(frame))
+            self._told.extend(self._begun_run(frame))
+        self.dropped(frames)
 
     def fell(self, address: str) -> None:
         """Note that something has failed while the run goes on."""
@@ -220,10 +166,12 @@ class Journal:
         fell, self._fell = self._fell, []
         for frame in frames:
             told.extend(self._announced(frame))
-            told.extend(self._open(frame))
+            told.extend(self._begun_run(frame))
         probed = self.probe.take() if self.probe is not None else None
-        news = told or ended or cached or fell or probed
-        return pickle.dumps((self._epoch, told, ended, cached, fell, probed), protocol=5) if news else None
+        recovered = self.keeper.take() if self.keeper is not None else []
+        logs = self.logs.take() if self.logs is not None else []
+        parts = {"told": told, "ended": ended, "cached": cached, "fell": fell, "probed": probed, "recovered": recovered, "logs": logs}
+        return write({"epoch": self._epoch, "worker": self._worker, **parts, **self._news(frames)})
 
     def _is_new(self, frame: Frame, slot: int) -> bool:
         mark = (frame.scope.digest, slot)
@@ -232,7 +180,7 @@ class Journal:
         self._marks.add(mark)
         return True
 
-    def _open(self, frame: Frame) -> Iterator[tuple[Any, ...]]:
+    def _begun_run(self, frame: Frame) -> Iterator[tuple[Any, ...]]:
         """Yield a child run that is executing, unless that was told."""
         parent = frame.parent
         is_run = frame.entity is not None and frame.entity.kind == LAUNCH_PLAN

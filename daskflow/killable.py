@@ -20,7 +20,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from daskflow import environ, shipping
+from daskflow import environ, logcapture, shipping, tasklogs
 from daskflow.errors import InputError, OutputError, ProcessDied
 from daskflow.outcome import Failure
 from daskflow.secrets import DIRECTORY_VARIABLE
@@ -34,6 +34,8 @@ _END = 5.0
 
 #: What a message of the process is: it begins, what it gives, what it raised, the code it leaves with, or why its value cannot travel.
 BEGUN, VALUE, RAISED, LEFT, STUCK = b"b", b"v", b"r", b"x", b"s"
+#: Before the last one: lines that the task has printed or logged.
+LINES = b"l"
 #: Bytes of a message's length.
 LENGTH = 8
 
@@ -69,7 +71,7 @@ def call(body: Callable[..., Any], inputs: dict[str, Any], place: Place, attempt
     seconds = place.options.timeout.seconds
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="daskflow-", ignore_cleanup_errors=True))
-        data = _pickled((body, inputs, replace(place, cancelled=never), attempt, directory), place)
+        data = _pickled((body, inputs, replace(place, cancelled=never), attempt, directory, logcapture.settings()), place)
         process = stack.enter_context(_Process(data, variables, place))
         process.message(time.monotonic() + _BEGIN, lambda: ProcessDied(f"the process of task {place.task} did not begin in {_BEGIN:g} s"))
         kind, data = process.message(time.monotonic() + seconds, lambda: too_late(place, seconds))
@@ -121,9 +123,16 @@ class _Process:
         self._poller.register(self._answer, select.POLLIN | select.POLLHUP)
 
     def message(self, until: float, late: Callable[[], BaseException]) -> tuple[bytes, bytes]:
-        """Return the next message: its kind, and what it holds."""
-        head = self._take(1 + LENGTH, until, late)
-        return head[:1], self._take(int.from_bytes(head[1:], "big"), until, late)
+        """Return the next message but for lines, which are passed on: its kind, and what it holds."""
+        while True:
+            head = self._take(1 + LENGTH, until, late)
+            kind, data = head[:1], self._take(int.from_bytes(head[1:], "big"), until, late)
+            if kind != LINES:
+                return kind, data
+            tasklogs.relay(data)
+            # There may always be one more line.
+            if time.monotonic() >= until:
+                raise late()
 
     def _take(self, length: int, until: float, late: Callable[[], BaseException]) -> bytes:
         parts, missing = [], length

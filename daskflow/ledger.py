@@ -27,6 +27,7 @@ from typing import Any
 from daskflow.admission import Pool
 from daskflow.books import Books
 from daskflow.records import (
+    Cancel,
     Crash,
     FailedItem,
     Instruction,
@@ -38,6 +39,11 @@ from daskflow.records import (
     Unit,
     Value,
 )
+from daskflow.scope import is_in
+
+
+def _goes_on(unit: Unit) -> bool:
+    return not unit.finished and unit.state is not State.TAILED
 
 
 class Ledger(Books):
@@ -85,6 +91,22 @@ class Ledger(Books):
     def cancel(self, run_id: str, failure: Any = None) -> None:
         """End a run that has not ended; a run that nobody knows is none."""
         self._end(run_id, Status.ABORTED, failure)
+
+    def cancel_at(self, run_id: str, place: str) -> bool:
+        """Cancel what is at, or below, an address of a run that goes on; tell whether a unit of its own executed it or waited for that.
+
+        It has failed then: so has the run, or what may fail alone. Whatever executes more than that is told; what has ended stays.
+        """
+        run = self.runs[run_id]
+        run.cancelled.setdefault(place, False)
+        within = [unit for unit in run.units.values() if is_in(unit.address, place) and _goes_on(unit)]
+        for unit in within:
+            # Another one's end may have been that of all of them.
+            if self.units.get(unit.key) is unit and not unit.finished:
+                self._cease(unit, place)
+        around = (unit for unit in run.units.values() if unit.created and _goes_on(unit) and is_in(place, unit.address))
+        self.instructions.extend(Cancel(unit.key, place) for unit in around)
+        return bool(within)
 
     def retire(self, run_id: str) -> None:
         """Forget a run; one that has not ended is cancelled."""
@@ -256,7 +278,7 @@ class Ledger(Books):
             return False
         unit.deaths += died
         if unit.deaths > self.most_deaths:
-            self._fail(unit, Crash(key, unit.deaths))
+            self._fail(unit, Crash(key, unit.deaths, unit.address))
             return False
         self.admission.release(key)
         unit.state = State.LOST if unit.refs else State.FREED

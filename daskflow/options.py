@@ -7,6 +7,8 @@ from typing import Any
 
 from daskflow.errors import OptionError
 
+#: What a run may keep of its nodes' outputs.
+CHECKPOINT_MODES = ("auto", "all", "off")
 #: The number of executing nodes that a run may have where no word of a user's says otherwise. Flyte's default.
 DEFAULT_MAX_PARALLELISM = 25
 

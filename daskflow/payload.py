@@ -33,9 +33,30 @@ class Payload:
         What the gate was answered that it waited at.
     failures : dict
         By the names of results that are not there, why.
+    cancelled : tuple of str
+        The addresses, in what it executes, of what was cancelled.
+    ceased : tuple of str
+        Those at which something failed for such a reason when the result was made: so it does if the result is lost, and made again.
+    address : str
+        The address of what the unit executes.
     """
 
-    __slots__ = ("answer", "data", "failures", "key", "may_spill", "names", "options", "place", "run", "terms", "threads")
+    __slots__ = (
+        "address",
+        "answer",
+        "cancelled",
+        "ceased",
+        "data",
+        "failures",
+        "key",
+        "may_spill",
+        "names",
+        "options",
+        "place",
+        "run",
+        "terms",
+        "threads",
+    )
 
     def __init__(
         self,
@@ -50,6 +71,9 @@ class Payload:
         terms: Terms = NOTHING,
         failures: dict[str, Any] | None = None,
         answer: bytes | None = None,
+        cancelled: tuple[str, ...] = (),
+        ceased: tuple[str, ...] = (),
+        address: str = "",
     ) -> None:
         self.key = key
         self.run = run
@@ -62,9 +86,12 @@ class Payload:
         self.terms = terms
         self.answer = answer
         self.failures = failures or {}
+        self.cancelled = cancelled
+        self.ceased = ceased
+        self.address = address
 
     def __reduce__(self) -> tuple[Any, ...]:
-        rest = (self.threads, self.may_spill, self.place, self.terms, self.failures, self.answer)
+        rest = (self.threads, self.may_spill, self.place, self.terms, self.failures, self.answer, self.cancelled, self.ceased, self.address)
         return Payload, (self.key, self.run, self.data, self.names, self.options, *rest)
 
     # Dask logs and shows a task's arguments: a user's values and secrets are none of its business.

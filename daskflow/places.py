@@ -103,14 +103,14 @@ class Files(Bottom):
         return self._reading(key, self._read)
 
     def __setitem__(self, key: str, entry: Encoded) -> None:
-        self._trust(make=True)
+        self.trust(make=True)
         path = self._path(key)
         temporary = f"{path}.{os.getpid()}.{os.urandom(8).hex()}{_TEMPORARY}"
         try:
             file = self._create(temporary)
         except FileNotFoundError:
             self._trusted = False
-            self._trust(make=True)
+            self.trust(make=True)
             self._make_folder(os.path.dirname(path))
             file = self._create(temporary)
         try:
@@ -126,7 +126,7 @@ class Files(Bottom):
             raise
 
     def __delitem__(self, key: str) -> None:
-        if not self._trust():
+        if not self.trust():
             raise KeyError(key)
         try:
             os.unlink(self._path(key))
@@ -170,12 +170,12 @@ class Files(Bottom):
                         os.unlink(file.path)
 
     def _files(self) -> Iterator[os.DirEntry[str]]:
-        if self._trust():
+        if self.trust():
             for folder in _scan(self._base):
                 if folder.is_dir(follow_symlinks=False):
                     yield from _scan(folder.path)
 
-    def _trust(self, make: bool = False) -> bool:
+    def trust(self, make: bool = False) -> bool:
         """Check once that nobody else can write to the folder; tell whether there is one."""
         if self._trusted:
             return True
@@ -208,7 +208,7 @@ class Files(Bottom):
         return file
 
     def _reading(self, key: str, use: Callable[[int, str, os.stat_result], _T]) -> _T:
-        if not self._trusted and not self._trust():
+        if not self._trusted and not self.trust():
             raise KeyError(key)
         try:
             # Not to wait for a writer, were it a pipe.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,14 +12,12 @@ from daskflow.entity import Entity
 from daskflow.errors import DefinitionError, MockError, OptionError
 from daskflow.flowrecord import Record
 from daskflow.mocks import Story, begin_tape, end_tape
-from daskflow.outcome import users_traceback
+from daskflow.traces import users_traceback
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from daskflow.handle import Run
-
-_CARRIES = f"{os.sep}concurrent{os.sep}futures{os.sep}"
 
 
 class Recorder:
@@ -213,7 +210,4 @@ def _on_cluster(
 
 def _trimmed(error: Exception) -> Exception:
     """Leave out of an exception's traceback how it was brought here."""
-    trace = users_traceback(error.__traceback__)
-    while trace is not None and trace.tb_next is not None and _CARRIES in trace.tb_frame.f_code.co_filename:
-        trace = users_traceback(trace.tb_next)
-    return error.with_traceback(trace)
+    return error.with_traceback(users_traceback(error.__traceback__))

@@ -56,6 +56,8 @@ class Spec(NamedTuple):
         What it needs before it may start, beside these.
     domain : tuple of str
         What fails with it, outermost first; empty where its failure is that of the run.
+    address : str
+        The address, without the run, of what it executes: a node, or the body or map that several are of; empty for the run's own body.
     """
 
     key: str
@@ -65,6 +67,7 @@ class Spec(NamedTuple):
     depth: int
     terms: Terms = NOTHING
     domain: tuple[str, ...] = ()
+    address: str = ""
 
 
 class FailedItem(NamedTuple):
@@ -120,6 +123,8 @@ class Create(NamedTuple):
         Pairs of such a name, and why there is no result.
     answer
         What the gate was answered that the unit waited at; opaque.
+    cancelled
+        The addresses, in what it executes, of what was cancelled.
     """
 
     key: str
@@ -130,6 +135,8 @@ class Create(NamedTuple):
     terms: Terms = NOTHING
     failures: tuple[tuple[str, Any], ...] = ()
     answer: bytes | None = None
+    cancelled: tuple[str, ...] = ()
+    address: str = ""
 
 
 class Adopt(NamedTuple):
@@ -169,6 +176,20 @@ class Fell(NamedTuple):
     failure: Any
 
 
+class Cancel(NamedTuple):
+    """What is at an address was cancelled, and may be a part of what the task executes."""
+
+    key: str
+    place: str
+
+
+class Ceased(NamedTuple):
+    """What was executing, or waiting, at an address was cancelled, and will not go on."""
+
+    run: str
+    place: str
+
+
 class Wake(NamedTuple):
     """Say when so many seconds have passed."""
 
@@ -183,7 +204,7 @@ class Ended(NamedTuple):
     run: str
 
 
-Instruction = Create | Adopt | Lift | Free | Stop | Fell | Wake | Ended
+Instruction = Create | Adopt | Lift | Free | Stop | Fell | Cancel | Ceased | Wake | Ended
 
 
 class Crash(NamedTuple):
@@ -191,6 +212,7 @@ class Crash(NamedTuple):
 
     key: str
     deaths: int
+    address: str = ""
 
 
 class LedgerError(RuntimeError):
@@ -201,6 +223,7 @@ class Unit:
     """A unit's record."""
 
     __slots__ = (
+        "address",
         "ahead",
         "answer",
         "created",
@@ -238,6 +261,7 @@ class Unit:
         self.opened = False
         self.answer: bytes | None = None
         self.domain = spec.domain
+        self.address = spec.address
         #: The unit that spilled it, where it may fail without that.
         self.owner: Unit | None = None
         #: Why it has no result, and will have none; opaque.
@@ -297,9 +321,25 @@ class Run:
         By map, the items that have failed: for each a line that says why, and of the first of them the failure itself.
     answered : dict
         By the addresses of gates that were answered, their names.
+    cancelled : dict
+        By its address, what was cancelled while the run went on: whether it was ended here.
     """
 
-    __slots__ = ("answered", "domains", "failure", "fallen", "gates", "id", "items", "owner", "result", "root", "status", "units")
+    __slots__ = (
+        "answered",
+        "cancelled",
+        "domains",
+        "failure",
+        "fallen",
+        "gates",
+        "id",
+        "items",
+        "owner",
+        "result",
+        "root",
+        "status",
+        "units",
+    )
 
     def __init__(self, id: str, owner: str) -> None:
         self.id = id
@@ -313,11 +353,13 @@ class Run:
         self.fallen: dict[str, Any] = {}
         self.gates: dict[str, Unit] = {}
         self.answered: dict[str, str] = {}
+        self.cancelled: dict[str, bool] = {}
         self.items: dict[str, tuple[dict[int, str], Any]] = {}
 
 
 def plain_failure(failure: Any) -> dict[str, Any]:
     """Return the record of a failure as it travels."""
     if isinstance(failure, Crash):
-        return {"crash": f"{failure.deaths} workers died while they executed {failure.key}"}
+        place = f"{failure.address} (unit {failure.key})" if failure.address else f"unit {failure.key}"
+        return {"crash": f"{failure.deaths} workers died while they executed {place}", "address": failure.address}
     return dict(failure)

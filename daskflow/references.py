@@ -327,8 +327,8 @@ def inputs(root: Unit, most: int, scale: Scale) -> tuple[Unit, list[Unit]]:
 # ---------------------------------------------------------------- making them again
 
 
-def computed(frames: Sequence[Frame], place: Place, mocks: Any = None) -> tuple[Any, ...]:
-    """Execute frames until the values at a place are there, and return them.
+def computed(frames: Sequence[Frame], place: Place, mocks: Any = None, ceased: Iterable[str] = ()) -> tuple[Any, ...]:
+    """Execute frames until the values at a place are there, and return them; what failed at some addresses does so again.
 
     Raises
     ------
@@ -346,6 +346,8 @@ def computed(frames: Sequence[Frame], place: Place, mocks: Any = None) -> tuple[
         execution = Execution(frames[-1])
         execution.check, execution.mocks = look, mocks
         execution.leave = partial(on_terms, "")
+        for one in ceased:
+            execution.cancel(one)
         execution.run()
     if found is None:
         raise LookupError(f"a value that was lost could not be made again: {place[1:]}")

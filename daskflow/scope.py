@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from daskflow.admission import Pool
+from daskflow.levels import Level
 from daskflow.options import DEFAULT_MAX_PARALLELISM
 
 
@@ -36,6 +38,8 @@ class Scope(NamedTuple):
         What fails with the frame, outermost first; empty where its failure is that of the whole run.
     plans : tuple of str
         The launch plans of which there may be only so many runs and that the frame is in a run of, once for each run.
+    trail : tuple of Level
+        The calls that lead from the run down to the frame, once somebody has asked (:meth:`~daskflow.frame.Frame.traced`).
     """
 
     run_id: str
@@ -49,6 +53,7 @@ class Scope(NamedTuple):
     overwrite: bool = False
     domain: tuple[str, ...] = ()
     plans: tuple[str, ...] = ()
+    trail: tuple[Level, ...] = ()
 
     @classmethod
     def of_run(cls, run_id: str, max_parallelism: int | None, default: int = DEFAULT_MAX_PARALLELISM) -> Scope:
@@ -67,7 +72,7 @@ class Scope(NamedTuple):
 
     def inner(self, label: str, part: object) -> Scope:
         """Return the scope of a sub-workflow's or dynamic's frame."""
-        return self._replace(address=self.join(label), digest=_digest(self.digest, part), depth=self.depth + 1)
+        return self._replace(address=self.join(label), digest=_digest(self.digest, part), depth=self.depth + 1, trail=())
 
     def in_plan(self, plan: Any) -> Scope:
         """Return the scope within a run of a launch plan, if there may be only so many runs of it."""
@@ -104,9 +109,9 @@ class Scope(NamedTuple):
         pool = Pool(f"{self.run_id}/{self.digest.hex()[:10]}", limit, above)
         return self._replace(pool=pool, set_pool=pool)
 
-    def inner_domain(self, part: object) -> tuple[str, ...]:
-        """Return the domain of a part of the frame that may fail without it."""
-        return (*self.domain, _digest(self.digest, part).hex()[:16])
+    def inner_domain(self, part: object, length: int) -> tuple[str, ...]:
+        """Return the domain of a part of the frame that may fail without it; `length` as for :func:`domain_name`."""
+        return (*self.domain, domain_name(_digest(self.digest, part).hex()[:16], length))
 
     @property
     def entry_pool(self) -> Pool | None:
@@ -119,11 +124,60 @@ def child_id(run_id: str, digest: bytes, part: object) -> str:
     return _child_id(run_id, _digest(digest, part))
 
 
+def domain_name(id: str, length: int) -> str:
+    """Return the name of a domain.
+
+    Parameters
+    ----------
+    id
+        Tells it from others.
+    length : int
+        How long the address is of the highest node in it: the failure of a node within, or of one around it, is the domain's if
+        its address is at least as long.
+    """
+    return f"{id}:{length}"
+
+
+def falls(domain: Sequence[str], place: str) -> str | None:
+    """Return what falls of the domains, outermost first, of something at or below an address when what is at that address fails.
+
+    Examples
+    --------
+    >>> falls(["a:7", "b:15"], "flow[3]/step"), falls(["a:7", "b:15"], "flow")
+    ('a:7', None)
+    """
+    return next((one for one in reversed(domain) if int(one.rpartition(":")[2]) <= len(place)), None)
+
+
+def is_in(address: str, place: str) -> bool:
+    """Tell whether an address is another one, or below it; calls of one name in one body are below that name.
+
+    Examples
+    --------
+    >>> is_in("flow/step[2]", "flow/step"), is_in("flow/step2", "flow/step"), is_in("flow", "flow/step"), is_in("flow", "")
+    (True, False, False, True)
+    """
+    return not place or (address.startswith(place) and address[len(place) : len(place) + 1] in ("", "/", "["))
+
+
 def join(address: str, label: str) -> str:
     """Return the address of a node in the frame of an address; a map's item follows the map's own label."""
     if not address or label.startswith("["):
         return f"{address}{label}"
     return f"{address}/{label}" if label else address
+
+
+def above_all(address: str) -> Iterator[str]:
+    """Yield an address and all above it, the run's own excepted.
+
+    Examples
+    --------
+    >>> list(above_all("level1/level2[1]/step"))
+    ['level1/level2[1]/step', 'level1/level2[1]', 'level1/level2', 'level1']
+    """
+    while address:
+        yield address
+        address = address[: max(address.rfind("/"), address.rfind("["), 0)]
 
 
 def _child_id(run_id: str, digest: bytes) -> str:

@@ -7,22 +7,26 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from daskflow import config, context, references, shipping
+from daskflow import config, context, driver, nodecache, recovering, references, shipping, submissions
+from daskflow import keeping as code
 from daskflow.caching import CacheSettings
 from daskflow.children import Family
 from daskflow.entity import LAUNCH_PLAN, Entity
 from daskflow.errors import ClusterError, DefinitionError, InputError, NestingError, OptionError
 from daskflow.folding import folded
 from daskflow.handle import Run
+from daskflow.keeping import Keeping, checked_mode
 from daskflow.launchplan import top_level
-from daskflow.nodecache import NodeCache, prepare
+from daskflow.nodecache import NodeCache
 from daskflow.options import check_limit
 from daskflow.records import Status
 from daskflow.scope import Scope
 from daskflow.spilling import root_unit
 from daskflow.stacks import root_frame
+from daskflow.submissions import Source
 from daskflow.terms import NOTHING, Terms
 from daskflow.termsteps import plan_limit
 from daskflow.unit import scale
@@ -42,6 +46,7 @@ def run(
     name: str | None = None,
     cache: bool | None = None,
     overwrite_cache: bool = False,
+    checkpoint: str | None = None,
     **inputs: Any,
 ) -> Run:
     """Run an entity on a Dask cluster.
@@ -63,6 +68,10 @@ def run(
     overwrite_cache : bool
         Whether cached nodes are executed all the same, and their results stored anew; child runs included.
 
+    checkpoint : str, optional
+        What is kept of the run's work, so that another one can go on from it: ``"auto"`` what took longer to make than it takes to keep,
+        ``"all"`` every node's output, ``"off"`` nothing. By default what ``daskflow.checkpoint`` says: ``"auto"``.
+
     Returns
     -------
     Run
@@ -76,9 +85,17 @@ def run(
         When the cluster's versions do not fit, or it cannot be reached.
     """
     own = {"client": client, "max_parallelism": max_parallelism, "name": name, "cache": cache, "overwrite_cache": overwrite_cache or None}
+    own["checkpoint"] = checkpoint
     _refuse_ambiguous(entity, len(args), [option for option, given in own.items() if given is not None])
     bound = _bound(entity, args, inputs)
-    return submit(entity, bound, client=client, max_parallelism=max_parallelism, name=name, cache=cache, overwrite_cache=overwrite_cache)
+    options = {
+        "max_parallelism": max_parallelism,
+        "name": name,
+        "cache": cache,
+        "overwrite_cache": overwrite_cache,
+        "checkpoint": checkpoint,
+    }
+    return submit(entity, bound, client=client, **options)  # type: ignore[arg-type]
 
 
 def _bound(entity: Any, args: tuple[Any, ...], inputs: dict[str, Any]) -> dict[str, Any]:
@@ -109,20 +126,39 @@ def submit(
     name: str | None = None,
     cache: bool | None = None,
     overwrite_cache: bool = False,
+    checkpoint: str | None = None,
 ) -> Run:
     """Run an entity, with its inputs in a mapping; otherwise as :func:`run`."""
+    return begin(entity, inputs, Given(client, max_parallelism, name, cache, overwrite_cache, checkpoint))
+
+
+class Given(NamedTuple):
+    """What is said of a run beside its inputs; for each see :func:`run`."""
+
+    client: Client | None = None
+    max_parallelism: int | None = None
+    name: str | None = None
+    cache: bool | None = None
+    overwrite_cache: bool = False
+    checkpoint: str | None = None
+
+
+def begin(entity: Entity[..., Any], inputs: Mapping[str, Any], given: Given, source: Source | None = None) -> Run:
+    """Run an entity; `source` is the run that it repeats, or goes on from."""
     _refuse_inside(entity)
     interface = _entity(entity).interface
     if not isinstance(inputs, Mapping):
         raise InputError(f"submit takes the inputs of {entity.name} in a mapping, by their names; got {inputs!r}")
     checked = interface.check_inputs(interface.bind((), dict(inputs)))
     entity.prepare()
-    limit = _limit(entity, max_parallelism)
-    _check_name_and_client(entity, name, client)
-    settings = _cache_settings(entity, cache, overwrite_cache)
-    name = name or entity.short_name
+    limit = _limit(entity, given.max_parallelism)
+    _check_name_and_client(entity, given.name, given.client)
+    settings = _cache_settings(entity, given.cache, given.overwrite_cache)
+    mode = checked_mode(config.get("checkpoint") if given.checkpoint is None else given.checkpoint, f"the run of {entity.name}")
+    name, whole = given.name or entity.short_name, entity
     probe = context.mocks and context.mocks(entity)
     plan = plan_limit(entity) if entity.kind == LAUNCH_PLAN else None
+    as_given = checked
     entity, checked = top_level(entity, checked)
     run_id = f"r{secrets.token_hex(5)}"
     scope = Scope.of_run(run_id, limit if limit >= 0 else None, config.get("max-parallelism"))
@@ -130,13 +166,17 @@ def submit(
     over = folded(entity, checked, scope, NodeCache(lambda: settings)) if probe is None else None
     if over is not None:
         value, report = over
-        return Run.folded(run_id, name, client or _known_client(), value, Family([report] if report else [], Status.SUCCEEDED))
-    message = _message(entity, checked, scope, settings, Terms(plan=plan) if plan is not None else NOTHING)
+        return Run.folded(run_id, name, given.client or driver.known_client(), value, Family([report] if report else [], Status.SUCCEEDED))
+    keeping = _keeping(mode, run_id, source)
+    message = _message(entity, checked, scope, settings, Terms(plan=plan) if plan is not None else NOTHING, keeping)
+    message["about"] = submissions.about(whole, as_given, _plain(given), source, keeping.lineage if keeping is not None else None)
     if probe is not None:
         message["options"]["probe"] = probe.shipped()
-    close = None
+    client, close = given.client, None
     if client is None:
         client, close = _current_client()
+    # Whoever goes on from a run whose cluster was its own looks for no scheduler.
+    message["about"]["embedded"] = close is not None
     started = Run(run_id, name, client, close)
     message["name"] = name
     try:
@@ -148,6 +188,18 @@ def submit(
             close()
         raise
     return started
+
+
+def _plain(given: Given) -> dict[str, Any]:
+    """Return what is said of a run, as it is kept for another that repeats it."""
+    return {name: value for name, value in given._asdict().items() if name != "client" and value is not None}
+
+
+def _keeping(mode: str, run: str, source: Source | None) -> Keeping | None:
+    recovers = source is not None and source.recovers
+    if mode == "off" and not recovers:
+        return None
+    return Keeping(mode, config.get("cache.url"), source.lineage if source is not None and recovers else run, recovers)
 
 
 def _refuse_inside(entity: Any) -> None:
@@ -175,7 +227,7 @@ def _limit(entity: Any, max_parallelism: int | None) -> int:
 
 
 #: What units must know of the configuration: that of the driver holds for the whole run.
-_UNIT_OPTIONS = ("spill-after", "chunk", "reference-bytes", "unit-output-bytes")
+_UNIT_OPTIONS = ("spill-after", "chunk", "reference-bytes", "unit-output-bytes", "logs.enabled", "logs.level", "logs.node-bytes")
 
 
 def _cache_settings(entity: Any, cache: bool | None, overwrite: bool) -> CacheSettings | None:
@@ -185,8 +237,16 @@ def _cache_settings(entity: Any, cache: bool | None, overwrite: bool) -> CacheSe
     return config.cache_settings(cache, overwrite or getattr(entity, "overwrite_cache", False))
 
 
-def _message(entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope, cache: CacheSettings | None, terms: Terms) -> dict[str, Any]:
-    shipment = shipping.Shipment.of(entity, prepare)
+def _prepare(keeping: Keeping | None, entity: Any) -> None:
+    nodecache.prepare(entity)
+    if keeping is not None:
+        code.prepare(entity)
+
+
+def _message(
+    entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope, cache: CacheSettings | None, terms: Terms, keeping: Keeping | None
+) -> dict[str, Any]:
+    shipment = shipping.Shipment.of(entity, partial(_prepare, keeping))
     options = {name.replace("-", "_"): value for name, value in zip(_UNIT_OPTIONS, config.values(*_UNIT_OPTIONS), strict=True)}
     root, large = references.inputs(root_unit(root_frame(entity, inputs, scope)), options["reference_bytes"], scale())
     specs = [spec(unit, shipment.names) for unit in (root._replace(terms=terms), *large)]
@@ -202,6 +262,7 @@ def _message(entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope, cac
             "cache": None if cache is None else tuple(cache),
             "started": time.time(),
             "checkpoints": config.get("cache.url"),
+            "keeping": None if keeping is None else tuple(keeping),
         },
     }
 
@@ -209,17 +270,8 @@ def _message(entity: Entity[..., Any], inputs: dict[str, Any], scope: Scope, cac
 # ---------------------------------------------------------------- the cluster
 
 
-def _known_client() -> Client | None:
-    from distributed import default_client
-
-    try:
-        return default_client()
-    except ValueError:
-        return None
-
-
 def _current_client() -> tuple[Client, Callable[[], None] | None]:
-    client = _known_client()
+    client = driver.known_client()
     return (client, None) if client is not None else _embedded()
 
 
@@ -240,3 +292,6 @@ def _embedded() -> tuple[Client, Callable[[], None]]:
             cluster.close()
 
     return client, close
+
+
+recovering.begin = lambda entity, inputs, given, source: begin(entity, inputs, Given(**given), source)

@@ -224,6 +224,20 @@ def unpack(data: bytes, digest: str) -> list[Entity[..., Any]]:
     return entities
 
 
+@contextmanager
+def at_hand(digest: str, data: bytes) -> Iterator[None]:
+    """Have a shipment in this process for a while, for what names its entities."""
+    with _loading:
+        known = digest in _loaded
+        if not known:
+            _loaded[digest] = unpack(data, digest)
+        try:
+            yield
+        finally:
+            if not known:
+                del _loaded[digest]
+
+
 def dumps(
     value: Any,
     buffers: Callable[[pickle.PickleBuffer], Any] | None = None,

@@ -26,6 +26,8 @@ from daskflow.frames import MISSING, Away, External, Frame, GraphFrame, MapFrame
 from daskflow.graph import Node
 from daskflow.policy import Policy
 from daskflow.regions import Region, regions
+from daskflow.scope import domain_name
+from daskflow.stacks import the_node
 from daskflow.terms import NOTHING, Terms
 
 
@@ -67,7 +69,9 @@ class Unit(NamedTuple):
         """Return the unit with what fails with it, where it executes a part of a frame."""
         if frame.catches:
             # Each node fails alone in it; should the unit itself fail, that is nobody else's failure.
-            return self._replace(domain=(*frame.scope.domain, self.key))
+            slot = the_node(self.frames)
+            reach = len(frame.scope.address) + 1 if slot is None else self.frames[0].reach(slot)
+            return self._replace(domain=(*frame.scope.domain, domain_name(self.key, reach)))
         domain = frame.domain_of(-1)
         return self._replace(domain=domain) if domain else self
 

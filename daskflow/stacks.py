@@ -9,8 +9,9 @@ from typing import Any
 from daskflow.entity import Entity
 from daskflow.failed import AllFailed, Failed
 from daskflow.frames import MISSING, External, Frame, GraphFrame, MapFrame, Part, Root
-from daskflow.graph import Node, Ref
-from daskflow.scope import Scope
+from daskflow.graph import Node, Ref, resolve
+from daskflow.levels import Level, bounded, level_of
+from daskflow.scope import Scope, is_in
 
 
 def is_run(bottom: Frame) -> bool:
@@ -44,6 +45,69 @@ def node_address(frame: Frame, slot: int) -> str:
     if isinstance(frame, MapFrame):
         return f"{scope.address}{frame.label(slot)}"
     return scope.join(frame.label(slot))
+
+
+def the_node(frames: Sequence[Frame]) -> int | None:
+    """Return the slot of the only node, or item, that a unit executes of its lowest frame; ``None`` where it executes more of that."""
+    bottom = frames[0]
+    slots = {upper.slot for upper in frames[1:2]}
+    if isinstance(bottom, MapFrame):
+        slots.update(range(bottom.cursor, min(bottom.end, bottom.cursor + 2)))
+        return slots.pop() if bottom.exports and len(slots) == 1 else None
+    assert isinstance(bottom, GraphFrame)
+    slots.update(node.slot for node in bottom.todo[bottom.cursor :])
+    return slots.pop() if bottom.exports is not None and len(slots) == 1 else None
+
+
+def has_node(frame: Frame, place: str) -> bool:
+    """Tell whether a frame has a node left, or an item, at an address or below it."""
+    if not is_in(place, frame.scope.address):
+        return False
+    if isinstance(frame, MapFrame):
+        index = place[len(frame.scope.address) + 1 :].partition("]")[0]
+        return index.isdecimal() and frame.cursor <= int(index) - frame.offset < frame.end
+    assert isinstance(frame, GraphFrame)
+    left = (*frame.waiting, *frame.todo[frame.cursor :])
+    return any(is_in(address, place) or is_in(place, address) for address in (node_address(frame, node.slot) for node in left))
+
+
+def unit_address(frames: Sequence[Frame]) -> str:
+    """Return the address, without the run, of what a unit executes: a node or item, or the body or map that several of them are of."""
+    slot = the_node(frames)
+    return node_address(frames[0], -1 if slot is None else slot)
+
+
+def called(frame: Frame, slot: int) -> Any:
+    """Return what the node calls that a frame has started last; what the frame executes itself where `slot` is negative.
+
+    It is None where a node has begun elsewhere: only its own frame has come here then.
+    """
+    if slot < 0:
+        return frame.entity
+    if isinstance(frame, MapFrame):
+        return frame.entity.target  # type: ignore[union-attr]
+    begun = frame.todo[frame.cursor - 1 : frame.cursor] if frame.cursor else ()  # type: ignore[attr-defined]
+    return begun[0].entity if begun else None
+
+
+def levels(frame: Frame, slot: int) -> tuple[Level, ...]:
+    """Return the levels that lead to the node that a frame has started last, or to the frame itself where `slot` is negative."""
+    trail, entity = frame.traced().trail, called(frame, slot)
+    if entity is None or (slot < 0 and not isinstance(frame, MapFrame)):
+        return trail
+    return bounded((*trail, level_of(entity, node_address(frame, slot), _inputs(frame, slot))))
+
+
+def _inputs(frame: Frame, slot: int) -> dict[str, Any] | None:
+    """Return the inputs of the node that a frame has started last, as they are; None where they are not known."""
+    try:
+        if isinstance(frame, MapFrame):
+            return frame.inputs(slot)
+        node: Node = frame.todo[frame.cursor - 1]  # type: ignore[attr-defined]
+        nested = {name: resolve(binding, frame.values) for name, binding in node.nested}
+        return {**node.constants, **{name: frame.values[at] for name, at, _ in node.whole}, **nested}
+    except Exception:
+        return None
 
 
 def link(frames: Sequence[Frame]) -> None:

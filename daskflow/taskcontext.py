@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from daskflow import context
 from daskflow.contextparts import ExecutionId, Stats, TaskId
 from daskflow.errors import RunCancelled, TaskTimeout
+from daskflow.logcapture import task_logger
 from daskflow.secrets import SecretsManager
 from daskflow.taskoptions import PLAIN, TaskOptions
 
@@ -83,11 +84,14 @@ class Surroundings:
         When the run began.
     checkpoints : str or None
         The directory, or URL, under which checkpoints are; ``None`` for temporary files.
+    worker : str
+        The address of the Dask worker; empty in process.
     """
 
     local: bool = True
     started: datetime | None = None
     checkpoints: str | None = None
+    worker: str = ""
 
     def place(
         self,
@@ -223,8 +227,8 @@ class TaskContext:
 
     @property
     def logging(self) -> logging.Logger:
-        """The logger of the task's name."""
-        return logging.getLogger(self.place.task)
+        """The task's own logger, ``daskflow.task.NAME``, at the level that ``daskflow.logs.level`` says; see :mod:`daskflow.tasklogs`."""
+        return task_logger(self.place.task)
 
     @property
     def stats(self) -> Stats:

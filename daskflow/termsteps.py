@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daskflow import planslots
 from daskflow.entity import LAUNCH_PLAN
 from daskflow.errors import PlanBusy
 from daskflow.frames import Frame
+from daskflow.keeping import Keeper
 from daskflow.stacks import node_address
 from daskflow.taskcontext import Place
 from daskflow.taskoptions import TaskOptions
 from daskflow.terms import NOTHING, PlanLimit, Terms
+
+if TYPE_CHECKING:
+    from daskflow.journal import Journal
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +50,12 @@ class TermSteps:
     hand_over: Callable[[Any, Frame, int, Terms], None] | None
     leave: Callable[[Frame, int, Terms], object] | None
     answer: bytes | None
+    journal: Journal | None
+    keeper: Keeper | None
+    _limited: bool
+
+    def _keep(self, keeper: Keeper, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any], value: Any, seconds: float) -> None:
+        raise NotImplementedError
 
     def _user(self, function: Callable[..., Any], inputs: dict[str, Any]) -> Any:
         raise NotImplementedError
@@ -101,8 +112,10 @@ class TermSteps:
             else:
                 raise ComeBack(delay, failed[-1] + 1)
 
-        def note(attempt: int, *_: Any) -> None:
+        def note(attempt: int, error: BaseException, delay: float) -> None:
             failed.append(attempt)
+            if self.journal is not None:
+                self.journal.attempt(place.address, attempt, error, delay)
 
         return run_attempts(body, inputs, place, first=first, sleep=None if self.hand_over is None else sleep, notify=note)
 
@@ -124,11 +137,26 @@ class TermSteps:
         else:
             self._hand_on(frame, slot, entity.terms(inputs, node_address(frame, slot)))
             return False
-        frame.values[slot] = entity.interface.outputs.check(value, entity.name)
+        value = frame.values[slot] = entity.interface.outputs.check(value, entity.name)
+        if self.keeper is not None:
+            # Nobody is asked again, and no time waited for again.
+            self._keep(self.keeper, frame, slot, entity, inputs, value, math.inf)
         frame.done += 1
+        if self.journal is not None:
+            self.journal.note(slot)
         return True
 
     # ------------------------------------------------------------ plans, in process
+
+    def _begins(self, plan: Any, parent: Frame, slot: int) -> bool:
+        """Tell whether a run of a plan is begun here and now, of which there may be only so many."""
+        if plan.concurrency is None:
+            return True
+        if self._is_elsewhere(parent, slot, plan, None):
+            return False
+        self.begin_plan(plan)
+        self._limited = True
+        return True
 
     def begin_plan(self, entity: Any) -> None:
         """Wait for, or be refused, one of the runs of a plan that there may be; of several processes each counts for itself."""

@@ -16,17 +16,20 @@ from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from daskflow import failed, shipping
+from daskflow import failed, shipping, tasklogs
 from daskflow.caching import CacheSettings
+from daskflow.cancelled import CancelledHere
 from daskflow.eagerframe import EagerFrame
 from daskflow.eagersteps import STUCK
-from daskflow.errors import RunCancelled, VersionMismatch
+from daskflow.errors import VersionMismatch
 from daskflow.execute import Execution
 from daskflow.failed import AllFailed, Failed
 from daskflow.frames import MISSING, Frame, MapFrame
 from daskflow.journal import Journal
+from daskflow.keeping import Keeper, Keeping
+from daskflow.levels import Level
 from daskflow.nodecache import NodeCache
-from daskflow.outcome import Failure
+from daskflow.outcome import Failure, annotate
 from daskflow.payload import Payload
 from daskflow.policy import Policy
 from daskflow.references import Kept, References, Scale, computed
@@ -37,6 +40,7 @@ from daskflow.taskcontext import Surroundings
 from daskflow.terms import Terms
 from daskflow.versions import mismatch
 from daskflow.watchdog import watchdog
+from daskflow.where import Where
 from daskflow.wire import pool_chain, spec
 
 if TYPE_CHECKING:
@@ -54,6 +58,8 @@ class Link:
 
     Attributes
     ----------
+    worker : str
+        The worker's address.
     hungry : bool
         Whether the cluster has threads with nothing to do.
     full : set of str
@@ -62,23 +68,19 @@ class Link:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = weakref.ref(worker)
+        self.worker = str(worker.address)
         self.hungry = True
         self.full: set[str] = set()
         #: The units at work, by key.
         self.units: weakref.WeakValueDictionary[str, Running] = weakref.WeakValueDictionary()
+        self.cancelled = CancelledHere(self, worker)
         worker.stream_handlers["daskflow-hungry"] = self._on_hungry
-        worker.stream_handlers["daskflow-stop"] = self._on_stop
         worker.stream_handlers["daskflow-fell"] = self._on_fell
         self.send({"op": "daskflow-hello"})
 
     def _on_hungry(self, hungry: bool, full: list[str], free: list[str], **_: Any) -> None:
         self.hungry = hungry
         self.full = (self.full | set(full)) - set(free)
-
-    def _on_stop(self, key: str, **_: Any) -> None:
-        unit = self.units.get(key)
-        if unit is not None:
-            unit.fail(RunCancelled(f"nobody needs what unit {key} was executing any more"))
 
     def _on_fell(self, key: str, domain: str, failure: dict[str, Any], **_: Any) -> None:
         unit = self.units.get(key)
@@ -180,8 +182,12 @@ def run_unit(payload: Payload, *results: Result) -> Result | None:
         return unit.execute(results)
     except BaseException as error:
         # Not even SystemExit may reach Dask: it would take the worker down.
+        unit.note(error)
         link.send({"op": "daskflow-fail", "key": payload.key, "failure": list(Failure.of(error)), **unit.last_words()})
         return None
+    finally:
+        if unit.keeper is not None:
+            unit.keeper.close()
 
 
 class Running:
@@ -204,9 +210,13 @@ class Running:
         self.references = References(payload.key, options["reference_bytes"], scale())
         self.policy = Policy.on(payload.threads, options["spill_after"], options["chunk"])
         self.execution: Execution | None = None
-        self.journal = Journal()
+        self.journal = Journal(worker=link.worker)
+        self.failed: BaseException | None = None
         self.probe: Any = None
+        self.trail: tuple[Level, ...] = ()
         cache = options["cache"]
+        keeping = options["keeping"]
+        self.keeper = None if keeping is None else Keeper(Keeping(*keeping), payload.key, payload.run, scale().one)
         self.cache = NodeCache(lambda: None if cache is None else CacheSettings(*cache), run=payload.run)
         now = time.perf_counter()
         self.report_at = now + _REPORT
@@ -219,29 +229,36 @@ class Running:
         self.probe = probe_of(self.payload.run, self.payload.options)
         frames: tuple[Frame, ...] = shipping.loads(self.payload.data)
         bottom = frames[0]
+        self.trail = bottom.scope.trail
         arrived: dict[str, Any] = dict(zip(self.payload.names, (one.values for one in results), strict=True))
         failures = {name: AllFailed(Failed(failed.error_of(self.payload.run, one))) for name, one in self.payload.failures.items()}
         link(frames)
         arrive(frames, {**arrived, **failures})
         if self.payload.place is not None:
-            return Result(computed(frames, self.payload.place, self.probe))
+            return Result(computed(frames, self.payload.place, self.probe, self.payload.ceased))
         if not self.payload.may_spill:
             execution = Execution(frames[-1])
             execution.cache, execution.mocks, execution.surroundings = self.cache, self.probe, self._surroundings()
             execution.terms, execution.answer = self.payload.terms, self.payload.answer
-            return self._result(bottom, execution.run())
+            for place in self.payload.ceased:
+                execution.cancel(place)
+            return self._result(bottom, tasklogs.executed(execution, self.journal, self.payload.options))
         self.references.arrived(arrived)
         eager = self.policy.eager
         self.execution = Execution(frames[-1], self._spill_entered if eager else self._spill_between, eager=eager)
         self.execution.journal, self.journal.probe = self.journal, self.probe
         self.execution.cache, self.execution.mocks = self.cache, self.probe
+        self.execution.keeper, self.journal.keeper = self.keeper, self.keeper
         self.execution.terms, self.execution.hand_over = self.payload.terms, self._hand_over
         self.execution.answer, self.execution.declared = self.payload.answer, self.payload.options["resources"]
         self.execution.fell, self.execution.lets_go = self._fell, self._lets_go
         self.execution.item_failed = self._item_failed
         self.execution.surroundings = self._surroundings()
+        self.link.cancelled.begins(self.payload, self.execution)
+        # That may have been said before there was an execution.
+        self.execution.cancelled = self.failed or self.link.cancelled.stopped.pop(self.key, None)
         with nullcontext() if eager else watchdog.watching(self):
-            value = self.execution.run()
+            value = tasklogs.executed(self.execution, self.journal, self.payload.options)
         if value is STUCK:
             self._tail()
             return None
@@ -249,24 +266,38 @@ class Running:
 
     def _surroundings(self) -> Surroundings:
         options = self.payload.options
-        return Surroundings(False, datetime.fromtimestamp(options["started"], UTC), options["checkpoints"])
+        return Surroundings(False, datetime.fromtimestamp(options["started"], UTC), options["checkpoints"], self.link.worker)
 
     def _result(self, bottom: Frame, value: Any) -> Result:
         result = Result(unit_result(bottom, value))
         report = self.journal.report()
         if report is not None:
             self.link.send({"op": "daskflow-report", "key": self.key, "report": report}, last=True)
+        if is_run(bottom):
+            self._tell_result(result, value)
+        return result
+
+    def _tell_result(self, result: Result, value: Any) -> None:
         plain = result.plain
         # Whoever waits for the run need not fetch a small result then.
-        if plain is not None and len(plain) <= _MOST_SENT and is_run(bottom):
+        if plain is not None and len(plain) <= _MOST_SENT:
             self.link.send({"op": "daskflow-result", "key": self.key, "data": plain}, last=True)
-        return result
+        elif self.keeper is not None:
+            self.keeper.keep_result(value, time.time() - self.payload.options["started"])
+
+    def note(self, error: BaseException) -> None:
+        """Note where an error comes from that was not raised by a node: what was to be executed is not here, or its result cannot leave."""
+        if self.execution is not None:
+            self.execution.note(error)
+        elif isinstance(error, ModuleNotFoundError):
+            error.add_note(f"the worker lacks the module {error.name}, which what it was to execute is made of: install it there")
+        annotate(error, Where(self.payload.run, self.payload.address, levels=self.trail, worker=self.link.worker))
 
     def last_words(self) -> dict[str, Any]:
         """Return, as parts of a message, which run failed in it, and what it has not told yet. Never raises."""
-        if self.execution is None:
-            return {}
         try:
+            if self.execution is None:
+                return {"report": self.journal.report()}
             report = self.journal.report(stack(self.execution.frame))
             return {"report": report, "run": self.execution.run_id(), "whole": self.execution.overflowed}
         except Exception:
@@ -276,6 +307,7 @@ class Running:
 
     def fail(self, error: BaseException) -> None:
         """Fail in the execution: what cannot be handed over, since it does not pickle, fails where it can be said."""
+        self.failed = error
         if self.execution is not None:
             self.execution.cancelled = error
 
@@ -355,9 +387,10 @@ class Running:
         ended = time.perf_counter()
         self.look_at = ended + 10 * (ended - began)
 
-    def _spill(self, execution: Execution, frames: Sequence[Frame], now: float, keep: bool) -> None:
+    def _spill(self, execution: Execution, frames: list[Frame], now: float, keep: bool) -> None:
         units = take(self.key, frames, self.policy, now, keep=keep, full=self.link.full)
         if units:
+            execution.marked(frames)
             frame, slot = execution.current
             under_way = slot >= 0 and frame is frames[-1] and frame.values[slot] is MISSING
             self._send_spilled(frames, units, under_way)
@@ -378,6 +411,7 @@ class Running:
         assert self.execution is not None
         frames = stack(self.execution.frame)
         report = self.journal.report(frames)
+        self.execution.marked(frames)
         units, output = tail(self.key, frames, self.policy, time.perf_counter(), stopped=self.execution.check is not None)
         message, data = self._lowered(units)
         self.link.send({"op": "daskflow-tail", "key": self.key, "output": output, "report": report, **message}, data, last=True)

@@ -9,6 +9,7 @@ from daskflow import shipping
 from daskflow.admission import Pool
 from daskflow.records import Spec
 from daskflow.spilling import Unit
+from daskflow.stacks import unit_address
 from daskflow.terms import read_terms
 
 
@@ -16,7 +17,7 @@ def spec(unit: Unit, names: Mapping[int, tuple[str, int]] | None = None) -> tupl
     """Return a unit as it travels to the scheduler: plain data and opaque bytes."""
     # What a driver gives may be of a class in a module of the user's, which workers need not have.
     data = shipping.dumps(unit.frames) if names is None else shipping.dumps_by_value(unit.frames, names)
-    return (unit.key, data, unit.deps, pool_chain(unit.pool), unit.depth, tuple(unit.terms), unit.domain)
+    return (unit.key, data, unit.deps, pool_chain(unit.pool), unit.depth, tuple(unit.terms), unit.domain, unit_address(unit.frames))
 
 
 def pool_chain(pool: Any) -> list[tuple[str, int]]:
@@ -34,5 +35,5 @@ def read_pool(chain: list[Any]) -> Pool | None:
 
 def read_spec(record: Any) -> Spec:
     """Read a unit that came from a worker or driver."""
-    key, payload, deps, chain, depth, terms, domain = record
-    return Spec(key, payload, tuple(deps), read_pool(chain), depth, read_terms(terms), tuple(domain))
+    key, payload, deps, chain, depth, terms, domain, address = record
+    return Spec(key, payload, tuple(deps), read_pool(chain), depth, read_terms(terms), tuple(domain), address)

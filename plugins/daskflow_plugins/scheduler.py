@@ -7,6 +7,7 @@ Clients register it when they find none. A scheduler that loads it itself needs 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
@@ -55,6 +56,11 @@ class DaskflowScheduler(SchedulerPlugin):
         """End all runs."""
         if self.coordinator is not None:
             self.coordinator.restarted()
+
+    async def close(self) -> None:
+        """End, when the scheduler does."""
+        if self.coordinator is not None:
+            await asyncio.to_thread(self.coordinator.close)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return DaskflowScheduler, ()

@@ -58,6 +58,13 @@ class Cluster:
         """Start one more worker."""
         return self._start("worker", self.address, "--nthreads", str(self.threads), "--no-dashboard", "--no-nanny")
 
+    def kill_all(self) -> None:
+        """Kill all of them, as a machine does that goes down: the scheduler first."""
+        for process in self.processes:
+            process.kill()
+        for process in self.processes:
+            process.wait()
+
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
         log = self.folder / f"{len(self.processes)}-{command[0]}.log"
         with log.open("wb") as file:

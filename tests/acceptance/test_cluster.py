@@ -16,6 +16,7 @@ import daskflow as fl
 from daskflow.errors import RunFailed, SchedulerLost, VersionMismatch, WorkerCrashed
 from daskflow.files import load
 from tests.acceptance.processes import Cluster, wait_until
+from tests.told import told
 
 SEED = Path(__file__).parents[1] / "seed"
 
@@ -84,7 +85,8 @@ def test_users_files_are_on_no_other_machine(client: Client, tmp_path: Path) -> 
     assert fl.run(module.doubled, l=[1, 2], client=client).result(timeout=60) == [2, 4]
     with pytest.raises(module.only_here_helper.Odd, match="13") as caught:
         fl.run(module.doubled, l=[1, 13], client=client).result(timeout=60)
-    assert caught.value.__notes__[1:] == ["node: double[1]", "map index: 1"]
+    where = told(caught.value)
+    assert (where.address, where.map_index) == ("double[1]", 1)
 
 
 # ---------------------------------------------------------------- deaths

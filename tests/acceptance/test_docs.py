@@ -6,9 +6,11 @@ import asyncio
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import dask.config
 import pytest
 from distributed import Client, LocalCluster
 
@@ -95,11 +97,53 @@ def test_the_page_of_gates_runs() -> None:
         assert run.result(timeout=60) == "published 5.0"
 
 
+def test_the_page_of_runs_runs(capfd: pytest.CaptureFixture[str]) -> None:
+    """What it does with a run from Python can be done with one that has such nodes."""
+
+    @fl.task
+    def leaf(n: int) -> int:
+        # Of what is short no more is told than how many nodes it had.
+        time.sleep(0.02)
+        print("leaf", n)
+        return n
+
+    @fl.dynamic
+    def level2(n: int) -> int:
+        return leaf(n=n)
+
+    @fl.dynamic
+    def level1(n: int) -> int:
+        level2(n=n)
+        return level2(n=n + 1)
+
+    @fl.workflow
+    def flow(n: int) -> int:
+        return level1(n=n)
+
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster, Client(cluster) as client:
+        with dask.config.set({"daskflow.history.path": f"{config.get('cache.url')}/own.db"}):
+            assert fl.run(flow, n=1, client=client).result(timeout=60) == 2
+            names: dict[str, Any] = {}
+            (block,) = blocks("docs/runs.md", "python")
+            exec(block, names)
+            assert names["again"].result(timeout=60) == 4
+    said = capfd.readouterr().out
+    assert "SUCCEEDED {'n': '1'}" in said
+    assert re.search(r"stdout leaf [12]\n", said)
+
+
 def test_every_key_of_the_configuration_is_documented() -> None:
     """The tables have each key, with its default, and no other."""
-    text = "\n".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("guide.md", "caching.md", "types.md"))
+    pages = ("guide.md", "caching.md", "types.md", "history.md", "tasks.md", "runs.md")
+    text = "\n".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in pages)
     rows = re.findall(r"^\| `daskflow\.([a-z.-]+)` \| `?([^|`]+)`? \|", text, re.MULTILINE)
-    words = {True: "true", None: "null", config.default_cache: "~/.cache/daskflow", config.default_files: "./daskflow-files"}
+    words = {
+        True: "true",
+        None: "null",
+        config.default_cache: "~/.cache/daskflow",
+        config.default_history: "~/.cache/daskflow/history.db",
+        config.default_files: "./daskflow-files",
+    }
     assert {name: default.strip() for name, default in rows} == {
         name: words.get(default, str(default)) for name, (default, _) in config.KEYS.items()
     }
@@ -108,7 +152,8 @@ def test_every_key_of_the_configuration_is_documented() -> None:
 def test_links_lead_somewhere() -> None:
     """Each relative link of a page names a file or folder that is there."""
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 

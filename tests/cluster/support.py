@@ -18,7 +18,7 @@ def on_cluster(workers: int = 2, threads: int = 4, **config: Any) -> Any:
 
     All are in this process and on one event loop, and the scheduler checks itself at each step.
     """
-    settings = {f"daskflow.{name.replace('_', '-')}": value for name, value in config.items()}
+    settings = {f"daskflow.{name.replace('__', '.').replace('_', '-')}": value for name, value in config.items()}
 
     def decorate(test: Any) -> Any:
         @functools.wraps(test)

@@ -13,6 +13,7 @@ import daskflow as fl
 from daskflow.errors import ClusterError, InputError, OptionError, RunCancelled, RunFailed
 from tests import programs
 from tests.cluster.support import assert_nothing_left, on_cluster
+from tests.told import told
 
 PROGRAMS: list[tuple[Any, dict[str, Any], Any]] = [
     (programs.multi_wf, {"l": list(range(6)), "chunk": 2}, [3, 4, 5, 6, 7, 8]),
@@ -72,9 +73,9 @@ async def test_the_users_exception_comes_back(c: Any, s: Any, *workers: Any) -> 
     run = fl.run(programs.break_below, l=[1, 2, 3], client=c)
     with pytest.raises(programs.Broken, match="no luck with 3") as caught:
         await run
-    where, child, *node = caught.value.__notes__
-    assert (where, node) == (f"run: {run.id}", ["node: break[1]/break_at_three[2]", "map index: 2"])
-    assert child.startswith(f"child run: {run.id}.")
+    where = told(caught.value)
+    assert (where.full_address, where.map_index) == (f"{run.id}:break[1]/break_at_three[2]", 2)
+    assert where.child.startswith(f"{run.id}.")
     assert caught.traceback[-1].name == "break_at_three"
     assert str(caught.traceback[-1].path) == programs.__file__
     assert run.status == "FAILED"
@@ -86,7 +87,8 @@ async def test_an_item_of_a_map_keeps_its_index(c: Any, s: Any, *workers: Any) -
     """The map's index comes along to whichever worker executes a node of the item."""
     with pytest.raises(programs.Broken) as caught:
         await fl.run(fl.map_task(programs.break_fourth), n=[1, 4], client=c)
-    assert caught.value.__notes__[1:] == ["node: break_fourth[1]/break_at_three[3]", "map index: 1"]
+    where = told(caught.value)
+    assert (where.address, where.map_index) == ("break_fourth[1]/break_at_three[3]", 1)
     await assert_nothing_left(s)
 
 
@@ -135,7 +137,7 @@ async def test_a_child_run_that_failed_says_so(c: Any, s: Any, *workers: Any) ->
     run = fl.run(programs.break_below, l=[1, 2, 3], client=c)
     with pytest.raises(programs.Broken) as caught:
         await run
-    id = caught.value.__notes__[1].removeprefix("child run: ")
+    id = told(caught.value).child
     children = await run.children
     assert children.get(id).status == "FAILED"
     assert children.get(id).address == "break[1]"
@@ -212,7 +214,7 @@ def test_what_a_task_may_raise(entity: Any, kind: type[BaseException], text: str
         run = fl.run(entity, a=1, client=c)
         with pytest.raises(kind, match=text) as caught:
             await run
-        assert f"node: {entity.short_name}" in caught.value.__notes__
+        assert told(caught.value).address == entity.short_name
         assert await fl.run(programs.step1, a=1, client=c) == 2
         await assert_nothing_left(s)
 

@@ -11,6 +11,7 @@ import pytest
 import daskflow as fl
 from daskflow.errors import BranchFailed, DefinitionError, GraphError, InputError, OptionError, PromiseError
 from tests.features.conftest import Flow
+from tests.told import told
 
 
 @fl.task
@@ -79,7 +80,7 @@ def test_a_branch_that_fails(flow: Flow) -> None:
     with pytest.raises(BranchFailed, match="one is not enough") as failed:
         flow(chosen, a=1, path="/nowhere")
     assert isinstance(failed.value, ValueError)
-    assert "node: size" in failed.value.__notes__
+    assert told(failed.value).address == "size"
 
 
 @fl.workflow
@@ -249,7 +250,7 @@ def test_ordering_in_a_dynamic(flow: Flow, tmp_path: Path) -> None:
     assert path.read_text().split() == [str(i) for i in reversed(range(12))]
     with pytest.raises(OSError, match="nowhere") as failed:
         flow(ordered_loop, path="/nowhere/marks", n=3)
-    assert "node: mark[2]" in failed.value.__notes__
+    assert told(failed.value).address == "mark[2]"
 
 
 ORDERS: list[tuple[Any, type[Exception], str]] = [

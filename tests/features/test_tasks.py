@@ -136,7 +136,7 @@ def test_the_context(mode: str, flow: Flow) -> None:
     first, second = flow(contexts)
     assert [one["node"] for one in (first, second)] == ["context", "named"]
     assert first["run"] == second["run"] == "local" if mode == "in process" else first["run"].startswith("r")
-    assert first["task"] == first["logger"] == "tests.features.test_tasks.context"
+    assert (first["task"], first["logger"]) == (context.name, f"daskflow.task.{context.name}")
     assert (first["index"], first["attempt"], first["cancelled"]) == (None, 0, False)
     assert abs((datetime.now(UTC) - first["date"]).total_seconds()) < 60
     assert first["folder"] != second["folder"]

@@ -6,7 +6,8 @@ from random import Random
 from typing import Any
 
 from daskflow.admission import Pool
-from daskflow.records import Create, Fell, Instruction, Spec, Unit, Wake
+from daskflow.records import Cancel, Ceased, Create, Fell, Instruction, Spec, State, Unit, Wake
+from daskflow.scope import domain_name, falls, is_in, join
 from daskflow.terms import NOTHING, Gate, PlanLimit, Terms
 from tests.unit.dask_model import Cluster, Task
 
@@ -31,12 +32,13 @@ class TermsCluster(Cluster):
         """Return the first unit of a run."""
         return self._on_terms(self.spec((work,), pool=pool), 0)._replace(domain=())
 
-    def _on_terms(self, spec: Spec, level: int, domain: tuple[str, ...] = (), deps: tuple[str, ...] = ()) -> Spec:
+    def _on_terms(self, spec: Spec, level: int, domain: tuple[str, ...] = (), deps: tuple[str, ...] = (), address: str = "") -> Spec:
         self.levels[spec.key] = level
         terms = self.random.choice([NOTHING, self._gate, self._delay, self._lease, self._plan, self._plan])
         if self.random.random() < 0.2:
-            domain = (*domain, f"domain of {spec.key}")
-        return spec._replace(terms=terms if isinstance(terms, Terms) else terms(spec.key, level), domain=domain, deps=deps)
+            domain = (*domain, domain_name(f"domain of {spec.key}", len(address)))
+        terms = terms if isinstance(terms, Terms) else terms(spec.key, level)
+        return spec._replace(terms=terms, domain=domain, deps=deps, address=address)
 
     def _gate(self, key: str, level: int) -> Terms:
         return Terms(gate=Gate("gate", key, "input", "int", timeout=self.random.choice([None, 1.0])))
@@ -53,11 +55,12 @@ class TermsCluster(Cluster):
         return Terms(plan=PlanLimit(f"{behavior} {limit} {level}", limit, behavior))
 
     def _parts_of(self, task: Task, works: list[Any], pool: Pool | None) -> list[Spec]:
-        domain, level = self.ledger.units[task.key].domain, self.levels[task.key] + 1
+        unit, level = self.ledger.units[task.key], self.levels[task.key] + 1
         made: list[Spec] = []
         for work in works:
             after = (made[-1].key,) if made and self.random.random() < 0.5 else ()
-            made.append(self._on_terms(self.spec(work, pool=self._inner(pool)), level, domain, after))
+            spec = self.spec(work, pool=self._inner(pool))
+            made.append(self._on_terms(spec, level, unit.domain, after, join(unit.address, spec.key)))
             if len(made) > 1 and made[-2].terms.plan is not None and self.random.random() < 0.5:
                 # Most limited plans are called more than once in a row.
                 made[-1] = made[-1]._replace(terms=made[-2].terms)
@@ -68,7 +71,7 @@ class TermsCluster(Cluster):
         self.levels[spec.key] = self.levels[task.key]
         unit = self.ledger.units.get(task.key)
         # What it spilled may have ended its run.
-        return spec if unit is None else spec._replace(domain=unit.domain)
+        return spec if unit is None else spec._replace(domain=unit.domain, address=unit.address)
 
     def _parts(self, task: Task) -> Any:
         there = {name for name, _ in task.deps}
@@ -90,6 +93,8 @@ class TermsCluster(Cluster):
             return
         assert one.answer == self.answered.get(one.key)
         assert unit.terms.gate is None or one.answer is not None
+        assert not [place for place in unit.run.cancelled if is_in(unit.address, place)], "what was cancelled began"
+        assert set(one.cancelled) == {place for place in unit.run.cancelled if is_in(place, unit.address)}
         if unit.terms.plan is not None:
             self.begun.setdefault(unit.terms.plan.plan, []).append(unit)
 
@@ -98,7 +103,7 @@ class TermsCluster(Cluster):
         if isinstance(one, Wake):
             self.alarms.append(one.key)
         else:
-            assert isinstance(one, Fell), one
+            assert isinstance(one, Fell | Cancel | Ceased), one
 
     # ------------------------------------------------------------ what happens
 
@@ -138,6 +143,20 @@ class TermsCluster(Cluster):
         else:
             self.ledger.fail(task.key, {"failure": []})
             self._finish(task, 0)
+        self.flush()
+
+    def cancel_at(self) -> None:
+        """Cancel what is at an address: nothing of it goes on, and what is beside it does if something above may fail alone."""
+        places = [unit for run in self.ledger.living() for unit in run.units.values() if unit.address]
+        if not places:
+            return
+        chosen = self.random.choice(places)
+        run, place = chosen.run, chosen.address
+        others = [unit for unit in run.units.values() if not unit.finished and falls(chosen.domain, place) not in (None, *unit.domain)]
+        self.ledger.cancel_at(run.id, place)
+        left = [unit for unit in run.units.values() if is_in(unit.address, place) and unit.state is not State.TAILED]
+        assert all(unit.finished for unit in left)
+        assert run.status.ended or all(unit.state is not State.FAILED for unit in others if not is_in(unit.address, place))
         self.flush()
 
     def cancel(self) -> None:

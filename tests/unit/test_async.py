@@ -6,6 +6,8 @@ import asyncio
 import contextvars
 import gc
 import pickle
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -207,3 +209,24 @@ def test_coroutines_travel() -> None:
     """A task that is a coroutine can be pickled by value, and is what it was."""
     copy: Any = pickle.loads(cloudpickle.dumps(double))
     assert asyncio.run(copy(a=4)) == 8
+
+
+_ENDING = """
+import asyncio, sys, threading
+import daskflow.coroutines as coroutines
+
+asyncio.get_event_loop_policy().get_child_watcher()
+
+async def nothing():
+    return 1
+
+thread = threading.Thread(target=lambda: coroutines.run(nothing))
+thread.start()
+thread.join()
+assert [one.name for one in threading.enumerate()] == ["MainThread"], threading.enumerate()
+"""
+
+
+def test_a_thread_that_has_run_a_coroutine_is_gone_when_it_ends() -> None:
+    """The loop that a thread leaves behind is closed without bringing the thread back, also where the process has had children."""
+    subprocess.run([sys.executable, "-c", _ENDING], check=True)

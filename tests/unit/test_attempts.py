@@ -16,6 +16,7 @@ from daskflow.attempts import after, one_attempt, run_attempts
 from daskflow.errors import ProcessDied, RunCancelled
 from daskflow.taskcontext import Place
 from daskflow.taskoptions import TaskOptions
+from tests.told import attempt_of, told
 
 
 class Trouble(Exception):
@@ -147,23 +148,23 @@ def test_attempts_until_one_succeeds() -> None:
 
 
 def test_the_users_exception_comes_out_when_attempts_run_out() -> None:
-    """It is the last attempt's own exception, of its own type and with its own attributes; a note counts the attempts."""
+    """It is the last attempt's own exception, of its own type and with its own attributes; the attempts are counted."""
     body = Failing(*(Trouble(number) for number in range(9)))
     with pytest.raises(Trouble) as caught:
         run_attempts(body, {}, place(fl.Retry(2)))
     assert caught.value.code == 2
-    assert caught.value.__notes__ == ["attempt: 3 of 3"]
+    assert attempt_of(caught.value) == (3, 3)
     assert body.calls == 3
 
 
 def test_an_error_that_is_final_at_once() -> None:
-    """What is not tried again says which attempt it was; a task without retries has no such note."""
+    """What is not tried again says which attempt it was; a task without retries has one."""
     with pytest.raises(fl.NonRecoverableError) as caught:
         run_attempts(Failing(fl.NonRecoverableError("no")), {}, place(fl.Retry(2)))
-    assert caught.value.__notes__ == ["attempt: 1 of 3"]
+    assert attempt_of(caught.value) == (1, 3)
     with pytest.raises(Trouble) as alone:
         run_attempts(Failing(Trouble(1)), {}, place())
-    assert not hasattr(alone.value, "__notes__")
+    assert attempt_of(alone.value) == (1, 1)
 
 
 def test_attempts_in_pieces() -> None:
@@ -241,7 +242,9 @@ def test_retries_in_a_program() -> None:
     assert flow(a=name + "x") == 3
     with pytest.raises(Trouble) as caught:
         flaky(name=name + "y", times=9)
-    assert "attempt: 4 of 4" in caught.value.__notes__
+    where = told(caught.value)
+    assert (where.attempt, where.attempts) == (4, 4)
+    assert ", attempt 4/4" in where.line()
 
 
 def test_retries_of_a_dynamic_are_its_bodys() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import daskflow as fl
 from tests import programs
+from tests.told import told
 
 
 @dataclass
@@ -236,9 +237,9 @@ def test_a_raising_task() -> None:
     """A task that raises gives its own exception, with notes of run, node path and map index."""
     with pytest.raises(programs.Broken, match="no luck with 3") as caught:
         programs.break_below(l=[2, 3])
-    run, child, node, index = caught.value.__notes__
-    assert (run, node, index) == ("run: local", "node: break[1]/break_at_three[1]", "map index: 1")
-    assert re.fullmatch(r"child run: local\.[0-9a-f]{10}", child)
+    where = told(caught.value)
+    assert (where.full_address, where.map_index) == ("local:break[1]/break_at_three[1]", 1)
+    assert re.fullmatch(r"local\.[0-9a-f]{10}", where.child)
     assert caught.traceback[-1].name == "break_at_three"
 
 
@@ -246,10 +247,10 @@ def test_the_map_index_is_that_of_a_map() -> None:
     """The index named is that of the innermost map around the node, at any depth; a numbered call has none."""
     with pytest.raises(programs.Broken) as caught:
         fl.map_task(programs.break_fourth)(n=[1, 4])
-    assert caught.value.__notes__ == ["run: local", "node: break_fourth[1]/break_at_three[3]", "map index: 1"]
+    assert told(caught.value)[:4] == ("local", "break_fourth[1]/break_at_three[3]", "", 1)
     with pytest.raises(programs.Broken) as caught:
         programs.break_fourth(n=4)
-    assert caught.value.__notes__ == ["run: local", "node: break_at_three[3]"]
+    assert told(caught.value)[:4] == ("local", "break_at_three[3]", "", None)
 
 
 def test_names_of_calls_in_addresses() -> None:
@@ -261,7 +262,8 @@ def test_names_of_calls_in_addresses() -> None:
 
     with pytest.raises(programs.Broken) as caught:
         outer(a=1)
-    assert caught.value.__notes__[1] == "node: the-third"
+    assert told(caught.value).address == "the-third"
+    assert told(caught.value).levels[-1].call == "the-third: break_at_three(a=3)"
 
 
 @pytest.mark.parametrize("entity", [programs.step1, programs.core_wf, programs.core_wf_lp, programs.level2, fl.map_task(programs.step1)])

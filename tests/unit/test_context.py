@@ -62,7 +62,8 @@ def test_a_task_learns_what_it_is() -> None:
     context = seen[0]
     assert str(context.execution_id) == "ex:local:local:local"
     assert context.execution_id.name == "local"
-    assert context.task_id.name == context.logging.name == look.name
+    assert context.task_id.name == look.name
+    assert context.logging.name == f"daskflow.task.{look.name}"
     assert began <= context.execution_date <= datetime.now(UTC)
     assert context.attempt == 0
     assert not context.cancelled

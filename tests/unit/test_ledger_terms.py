@@ -16,7 +16,7 @@ from tests.unit.terms_model import TermsCluster
 from tests.unit.test_ledger import expressions, keys, ledger, spec
 
 #: What may happen next, and how often, beside what lets runs go on.
-_EVENTS = ("go",) * 12 + ("step", "answer", "ring", "kill", "kill", "kill", "fail", "cancel")
+_EVENTS = ("go",) * 12 + ("step", "answer", "ring", "kill", "kill", "kill", "fail", "cancel", "cancel_at", "cancel_at")
 
 
 @given(

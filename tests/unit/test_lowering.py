@@ -9,6 +9,7 @@ import pytest
 import daskflow as fl
 from daskflow.errors import InputError
 from tests import programs
+from tests.told import told
 
 
 class Pair(NamedTuple):
@@ -127,4 +128,5 @@ def test_errors_say_where() -> None:
     """A task that raises says which node of the graph it was."""
     with pytest.raises(programs.Broken, match="no luck with 3") as caught:
         programs.break_in_map.to_delayed(l=[1, 3]).compute(scheduler="synchronous")
-    assert caught.value.__notes__ == ["run: delayed", "node: break_at_three[1]", "map index: 1"]
+    where = told(caught.value)
+    assert (where.full_address, where.map_index) == ("delayed:break_at_three[1]", 1)

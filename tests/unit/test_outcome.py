@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from daskflow.errors import RunFailed
-from daskflow.outcome import Failure, annotate, users_traceback
+from daskflow.outcome import Failure, annotate, where_of
+from daskflow.traces import users_traceback
+from daskflow.where import Where
 
 
 class Picky(Exception):
@@ -58,11 +60,12 @@ def travelled(error: BaseException) -> BaseException:
 def test_type_message_notes_and_traceback_arrive() -> None:
     """A user's exception arrives as what it was, with its notes and the lines that raised it."""
     error = raised(ValueError("odd"))
-    annotate(error, "r1", "level[0]/step[3]", 3)
+    annotate(error, Where("r1", "level[0]/step[3]", map_index=3))
     arrived = travelled(error)
     assert type(arrived) is ValueError
     assert str(arrived) == "odd"
-    assert arrived.__notes__ == ["run: r1", "node: level[0]/step[3]", "map index: 3"]
+    assert arrived.__notes__ == ["at r1:level[0]/step[3], map index 3"]
+    assert where_of(arrived) == Where("r1", "level[0]/step[3]", map_index=3)
     assert "raise error from cause" in "".join(traceback.format_tb(arrived.__traceback__))
 
 
@@ -105,7 +108,7 @@ def test_long_texts_are_cut() -> None:
     """A message of megabytes is cut, and the record says how long it was."""
     failure = Failure.of(raised(Holder("x" * 3_000_000)))
     assert len(failure.message) < 21_000
-    assert failure.message.endswith("(3000000 characters)")
+    assert failure.message.endswith("…(2 980 000 characters more)")
 
 
 def test_deep_recursion_arrives() -> None:
@@ -122,16 +125,17 @@ def test_deep_recursion_arrives() -> None:
 def test_notes_are_added_once() -> None:
     """An exception that passes several levels keeps the notes of the innermost."""
     error = raised(ValueError("odd"))
-    annotate(error, "r1", "inner")
-    annotate(error, "r1", "outer")
-    assert error.__notes__ == ["run: r1", "node: inner"]
+    annotate(error, Where("r1", "inner"))
+    annotate(error, Where("r1", "outer"))
+    assert error.__notes__ == ["at r1:inner"]
 
 
 def test_an_exception_that_refuses_notes_is_left_alone() -> None:
     """An exception class that refuses attributes and notes is no reason for another exception."""
     error = raised(Hostile("x"))
-    annotate(error, "r1", "node")
+    annotate(error, Where("r1", "node"))
     assert not hasattr(error, "__notes__")
+    assert Failure.of(error).where == Where("r1", "node").plain()
 
 
 def test_the_engines_frames_are_cut() -> None:

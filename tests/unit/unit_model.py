@@ -2,7 +2,8 @@
 
 Units run one after the other in any order. Whenever a node ends, and while a task runs, chance may hand over what has not been
 started, by any policy; and a unit may die at any moment, and be run again from the beginning or from where it had handed over.
-Some values are taken for large and stay where they were made; and a unit may be ended since it holds too much.
+Some values are taken for large and stay where they were made; and a unit may be ended since it holds too much. Nodes may be
+cancelled at any moment, by their addresses.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import io
 import itertools
 import pickle
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Any, NamedTuple
@@ -23,24 +24,30 @@ from daskflow.caching import Cache, CacheOptions, CacheSettings
 from daskflow.children import Family
 from daskflow.eagersteps import STUCK
 from daskflow.entity import Entity
+from daskflow.errors import RunCancelled
 from daskflow.execute import Execution
 from daskflow.failed import AllFailed, Failed, error_of
 from daskflow.frames import MISSING, External, GraphFrame
 from daskflow.journal import Journal
 from daskflow.ledger import Ledger
 from daskflow.nodecache import NodeCache
+from daskflow.nodelog import SHORT
 from daskflow.outcome import Failure
 from daskflow.policy import Policy
-from daskflow.records import Adopt, Create, FailedItem, Free, Lift, Spec, Status, Value
+from daskflow.records import Adopt, Cancel, Create, FailedItem, Fell, Free, Lift, Spec, Status, Stop, Value
 from daskflow.references import Kept, References, Scale, computed
 from daskflow.references import inputs as inputs_of
-from daskflow.scope import Scope
+from daskflow.scope import Scope, is_in
 from daskflow.spilling import Unit, on_terms, root_unit, tail, take
-from daskflow.stacks import arrive, has_more, link, root_frame, stack, unit_result
+from daskflow.stacks import arrive, has_more, link, root_frame, stack, unit_address, unit_result
 
 
 class Died(BaseException):
     """A worker died."""
+
+
+class Stopped(BaseException):
+    """Nobody needs what the unit was executing."""
 
 
 # ---------------------------------------------------------------- programs
@@ -348,12 +355,26 @@ class Model:
         Multiples of it are taken for large values; 0 for none.
     stops : float
         How likely a unit is ended whenever it could be.
+    cancels : sequence of str
+        Addresses that are cancelled, each once, at a moment of chance: when so many tasks have been executed, at most `last`.
+    short : float
+        Seconds: what is inside a shorter body is only counted in reports.
     """
 
     def __init__(
-        self, random: Random, spills: float = 0.4, deaths: float = 0.0, eager: bool = False, large: int = 0, stops: float = 0.0
+        self,
+        random: Random,
+        spills: float = 0.4,
+        deaths: float = 0.0,
+        eager: bool = False,
+        large: int = 0,
+        stops: float = 0.0,
+        cancels: Sequence[str] = (),
+        last: int = 0,
+        short: float = SHORT,
     ) -> None:
         self.random = random
+        self.short = short
         self.scale = ChanceScale(large)
         self.stops = stops
         self.kept: list[Kept] = []
@@ -374,6 +395,12 @@ class Model:
         self.store: Entries | None = None
         self.journal = Journal()
         self.reports: list[bytes] = []
+        #: The addresses of nodes, and of what they are in, that were executed.
+        self.addresses: dict[str, None] = {}
+        self.cancels = [(random.randint(0, last), place) for place in cancels]
+        self.cancelled: list[str] = []
+        self.found: dict[str, bool] = {}
+        self.told: dict[str, list[str]] = {}
 
     def children(self) -> dict[str, tuple[str, str, int | None, str]]:
         """Return parent, address, limit and status of each child run, by id, as far as units told while the run was executed."""
@@ -394,8 +421,9 @@ class Model:
         self.ledger.submit("run", self._spec(root), "driver", [self._spec(one) for one in large])
         _model = self
         try:
+            self._cancel()
             while self._step():
-                pass
+                self._cancel()
         finally:
             _model = None
         record = self.ledger.runs["run"]
@@ -409,18 +437,47 @@ class Model:
             raise result
         return result
 
-    def _step(self) -> bool:
+    def _cancel(self) -> None:
+        """Cancel what is to be at this moment."""
+        for at, place in list(self.cancels):
+            if at > len(self.executed):
+                continue
+            self.cancels.remove((at, place))
+            run = self.ledger.runs["run"]
+            if not run.status.ended:
+                self.found[place] = self.ledger.cancel_at("run", place)
+                self.cancelled.append(place)
+                self._carry_out()
+
+    def _carry_out(self) -> None:
         for one in self.ledger.take():
             if isinstance(one, Create):
                 self.creates[one.key] = one
                 self.payloads[one.key] = one.payload
+                self.told[one.key] = list(one.cancelled)
             if isinstance(one, Create | Lift):
                 self.ready.append(one.key)
             if isinstance(one, Adopt):
                 self._adopt(one)
+            if isinstance(one, Cancel):
+                self.told[one.key].append(one.place)
             if isinstance(one, Free):
                 self._forget(one.key)
+            if self.execution is not None and self.key == getattr(one, "key", ""):
+                self._tell(self.execution, one)
         self.ledger.admission.validate()
+
+    def _tell(self, execution: Execution, one: Any) -> None:
+        """Tell the unit that is executing."""
+        if isinstance(one, Cancel):
+            execution.cancel(one.place)
+        elif isinstance(one, Fell):
+            execution.interrupt(one.domain, error_of("run", one.failure))
+        elif isinstance(one, Stop):
+            execution.cancelled = Stopped()
+
+    def _step(self) -> bool:
+        self._carry_out()
         if not self.ready:
             return False
         self.ready.sort(key=lambda _: self.random.random())
@@ -434,8 +491,11 @@ class Model:
 
     def _lowered(self, units: list[Unit]) -> tuple[list[Spec], list[Value]]:
         lowered, kept = self.references.lower(units)
-        for one in kept:
-            assert self._computed_again(one.place) == one.values
+        assert self.execution is not None
+        if self.execution.cancelled is None and not self.execution._fallen:
+            # What a unit makes that has been told to end is for nothing.
+            for one in kept:
+                assert self._computed_again(one.place) == one.values
         return [self._spec(one) for one in lowered], [Value(one.key, one) for one in kept]
 
     def _computed_again(self, place: Any) -> tuple[Any, ...]:
@@ -443,7 +503,8 @@ class Model:
         global _model
         _model, model = None, _model
         try:
-            return computed(self._frames(self.key)[0], place)
+            assert self.execution is not None
+            return computed(self._frames(self.key)[0], place, ceased=self.execution.ceased)
         finally:
             _model = model
 
@@ -468,25 +529,38 @@ class Model:
         return Policy(budget=choose([0.001, 1.0, 5.0]), chunk=choose([0.001, 2.0, 10.0]), most=choose([1, 2, 64]))
 
     def _execute(self, key: str) -> None:
+        try:
+            self._executed(key)
+        finally:
+            self.execution = None
+
+    def _executed(self, key: str) -> None:
         frames, results = self._frames(key)
         self.key = key
         self.references = References(key, 1, self.scale)
         self.references.arrived(results)
         self.execution = Execution(frames[-1], self._entered if self.eager else self._between, eager=self.eager)
         self.execution.wants_spill = not self.eager
-        self.execution.journal = self.journal = Journal()
+        self.execution.journal = self.journal = Journal(worker=key, short=self.short)
         if self.store is not None:
             self.execution.cache = NodeCache(lambda: _SETTINGS, lambda _: self.store)  # type: ignore[arg-type,return-value]
             self.execution.terms, self.execution.hand_over = self.creates[key].terms, self._hand_over
         self.execution.item_failed = self._item_failed
         self.execution.fell, self.execution.lets_go = self._fell, lambda _: self.random.random() < 0.5
+        for place in self.told[key]:
+            self.execution.cancel(place)
         try:
             value = self.execution.run()
         except Died:
-            assert self.ledger.unready(key, died=True)
-            self.ledger.ready(key)
+            if self.ledger.unready(key, died=True):
+                self.ledger.ready(key)
+            else:
+                assert self.cancelled
             return
-        except Broken as error:
+        except Stopped:
+            return
+        except (Broken, RunCancelled) as error:
+            self._report(stack(self.execution.frame))
             self.ledger.fail(key, {"failure": list(Failure.of(error))}, self.execution.overflowed)
             self.ledger.done(key)
             return
@@ -523,6 +597,10 @@ class Model:
     def while_running(self, what: Any) -> None:
         """Let time pass, and something happen, while a task runs."""
         assert self.execution is not None
+        address = self.execution.address().partition(":")[2]
+        assert not [place for place in self.cancelled if is_in(address, place)], address
+        self.addresses[address] = None
+        self.addresses.update((frame.scope.address, None) for frame in stack(self.execution.frame) if frame.scope.address)
         # Frames note when they were entered on the real clock, which must not be ahead.
         self.now = max(self.now, time.perf_counter()) + self.random.choice([0.001, 1.0])
         if not self.eager:
@@ -536,6 +614,7 @@ class Model:
             self.execution.cancelled = Died()
             raise self.execution.cancelled
         self.executed.append(what)
+        self._cancel()
 
     def _entered(self, execution: Execution) -> None:
         frames = stack(self.execution.frame)
@@ -565,7 +644,7 @@ class Model:
 
     def _spec(self, unit: Unit) -> Spec:
         self.units.append(unit)
-        return Spec(unit.key, self._dump(unit.frames), unit.deps, unit.pool, unit.depth, unit.terms, unit.domain)
+        return Spec(unit.key, self._dump(unit.frames), unit.deps, unit.pool, unit.depth, unit.terms, unit.domain, unit_address(unit.frames))
 
     def _dump(self, frames: tuple[Any, ...]) -> bytes:
         file = io.BytesIO()

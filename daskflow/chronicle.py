@@ -1,0 +1,140 @@
+"""What the scheduler writes down of runs: their beginnings, what units tell, and their ends. What goes wrong here concerns no run."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from daskflow import config, submissions
+from daskflow.checkpoints import forget_run
+from daskflow.errors import DaskflowError
+from daskflow.history import History
+from daskflow.historyrows import RunRow
+from daskflow.historywriter import Writer
+from daskflow.loglines import without_logs
+from daskflow.outcome import Failure
+from daskflow.outputs import Outputs, result_name
+from daskflow.records import Status
+
+logger = logging.getLogger(__name__)
+
+#: What others may ask of the history, by the names of its methods.
+ASKED = frozenset({"runs", "run", "find", "reports", "reports_since", "logs", "submission", "result"})
+_PATIENCE = 5.0  # seconds
+
+
+class Chronicle:
+    """The history of the runs of one scheduler.
+
+    Parameters
+    ----------
+    address : str
+        The scheduler's.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._writer: Writer | None = None
+        self._closed = False
+        #: Of runs that are executing, and keep outputs: where.
+        self._kept: dict[str, Outputs] = {}
+
+    def begin(self, run: str, name: str, message: Mapping[str, Any]) -> None:
+        """Write down that a run begins, and what is needed to run the same again."""
+        keeping, about = message["options"]["keeping"], message["about"]
+        if keeping is not None:
+            self._kept[run] = Outputs(keeping[1], keeping[2])
+        writer = self._open()
+        if writer is None:
+            return
+        row = RunRow(
+            id=run,
+            name=name,
+            entity=about["entity"],
+            kind=about["kind"],
+            mode=about["mode"],
+            source=about["source"],
+            started=message["options"]["started"],
+            owner=about["owner"],
+            labels=about["labels"],
+            inputs=about["inputs"],
+            target={
+                **about["target"],
+                "lineage": about["lineage"],
+                "scheduler": self._address,
+                "embedded": about["embedded"],
+                "given": about["given"],
+                "outputs": keeping[1] if keeping else None,
+            },
+        )
+        writer.begin(row, submissions.packed(message))
+
+    def report(self, run: str, report: bytes) -> bytes | None:
+        """Write down what a unit tells; return it without the lines that tasks wrote, which are kept nowhere else."""
+        rest, lines = without_logs(report)
+        if self._writer is not None:
+            self._writer.logs(run, lines)
+            if rest is not None:
+                self._writer.report(run, rest)
+        return rest
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all is written, at most so many seconds; tell whether it is."""
+        return self._writer is None or self._writer.flush(timeout)
+
+    def end(self, run: str, status: Status, failure: Mapping[str, Any] | None, result: bytes | None) -> None:
+        """Write down how a run ended."""
+        outputs = self._kept.pop(run, None)
+        if self._writer is None:
+            return
+        self._writer.end(run, status.value, time.time(), failure, _place(failure), result)
+        if outputs is not None and status is Status.SUCCEEDED:
+            # Nobody goes on from a run that has succeeded.
+            self._writer.then(run, outputs.forget)
+
+    def asked(self, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
+        """Return, pickled, what the history says; not for the event loop."""
+        if method not in ASKED:
+            raise ValueError(f"nobody may ask the history for {method!r}")
+        if self._writer is not None:
+            self._writer.flush(_PATIENCE)
+        try:
+            return pickle.dumps((True, getattr(History(config.get("history.path")), method)(*args, **kwargs)))
+        except DaskflowError as error:
+            return pickle.dumps((False, error))
+
+    def close(self) -> None:
+        """Write all that there is to write."""
+        self._closed = True
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close(_PATIENCE)
+
+    def _open(self) -> Writer | None:
+        if self._writer is None and not self._closed:
+            try:
+                settings = config.history_settings()
+                self._writer = None if settings is None else Writer(*settings, on_pruned=_forget)
+            except DaskflowError as error:
+                logger.error("daskflow keeps no history: %s", error)
+                self._closed = True
+        return self._writer
+
+
+def _place(failure: Mapping[str, Any] | None) -> str | None:
+    """Return the address of what failed, where its record says that."""
+    record = (failure or {}).get("failure")
+    where = Failure(*record).where if record else None
+    return None if where is None else str(where["address"])
+
+
+def _forget(runs: list[str]) -> None:
+    """Remove what is kept of runs that nobody can go on from any more."""
+    url = config.get("cache.url")
+    for run in runs:
+        Outputs(url, run).forget()
+        Outputs(url, result_name(run)).forget()
+        forget_run(url, run)

@@ -1,0 +1,278 @@
+"""``daskflow recover``, ``rerun``, ``debug`` and ``scheduler``: what can be done with a run, and where runs go."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daskflow import cli_common as common
+from daskflow.cli_common import archived, find, json_option, note, only_run, run_argument, say, told
+from daskflow.errors import DaskflowError, InputError, SchedulerUnreachable
+from daskflow.options import CHECKPOINT_MODES
+
+if TYPE_CHECKING:
+    from daskflow.archive import Archive
+    from daskflow.handle import Run
+    from daskflow.runview import RunView
+
+_scheduler = click.option(
+    "--scheduler", metavar="ADDRESS", help="The Dask scheduler that has the run, and executes the new one; otherwise the one that had it."
+)
+_detach = click.option("--detach", is_flag=True, help="Print the new run's id, and do not wait for it.")
+_whole_run = run_argument(metavar="RUN")
+
+
+# ---------------------------------------------------------------- going on, and again
+
+
+@click.command()
+@_whole_run
+@click.option("--checkpoint", type=click.Choice(CHECKPOINT_MODES), help="What is kept of the new run's work; otherwise as then.")
+@_detach
+@_scheduler
+@json_option
+@told
+def recover(run: str, checkpoint: str | None, detach: bool, scheduler: str | None, as_json: bool) -> None:
+    """Go on from a run that did not succeed: a new run, in which only that is executed which has not succeeded yet, or has changed."""
+    _go_on(run, scheduler, detach, as_json, lambda view, client: view.recover(client=client, checkpoint=checkpoint), recovers=True)
+
+
+@click.command()
+@_whole_run
+@click.option("--with", "changed", metavar="INPUT=VALUE", multiple=True, callback=common.label, help="Another value for an input.")
+@_detach
+@_scheduler
+@json_option
+@told
+def rerun(run: str, changed: Mapping[str, str], detach: bool, scheduler: str | None, as_json: bool) -> None:
+    """Run the same again, with the same inputs but for those that are given. Values are JSON, or plain text, as for daskflow run."""
+
+    def begin(view: RunView, client: Any) -> Run:
+        entity, inputs = _typed(view, changed)
+        return view.rerun(client=client, entity=entity, **inputs)
+
+    _go_on(run, scheduler, detach, as_json, begin)
+
+
+def _typed(view: RunView, changed: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
+    """Return what a run executed, and values for its inputs from text."""
+    from daskflow.plaintext import typed
+    from daskflow.types import Checker
+
+    entity = view.submitted().entity
+    interface, inputs = entity.interface, {}
+    for name, text in changed.items():
+        if name not in interface.parameters:
+            raise InputError(f"{entity.name} has no input {name!r}; it takes {interface.signature() or 'none'}")
+        try:
+            inputs[name] = typed(Checker(interface.parameters[name].annotation), text)
+        except InputError as error:
+            raise InputError(f"input {name!r} of {entity.name}: {error}") from None
+    return entity, inputs
+
+
+def _go_on(
+    text: str, scheduler: str | None, detached: bool, as_json: bool, begin: Callable[[RunView, Any], Run], recovers: bool = False
+) -> None:
+    """Begin a run from another one, and follow it."""
+    from daskflow import following
+
+    with archived(scheduler) as archive:
+        view = only_run(find(archive, text), "gone on from, or repeated")
+        with _cluster(archive, view, scheduler) as (client, address):
+            if detached:
+                following.refuse_detached(address)
+            run, began = _begun(view, lambda: begin(view, client)), time.monotonic()
+            if detached:
+                following.detach(run)
+                say(common.as_text({"run": run.id}) if as_json else run.id)
+                return
+            following.announce(run)
+            try:
+                result = following.result(run, address)
+            except following.Detached:
+                following.left(run)
+                return
+            except BaseException as error:
+                if recovers:
+                    _tell_recovered(run.id, client)
+                following.failed(error, view.name, began)
+            if recovers:
+                _tell_recovered(run.id, client)
+            show_result(result, as_json)
+
+
+def _begun(view: RunView, begin: Callable[[], Any]) -> Any:
+    """Begin what needs a user's code; what that raises when it is imported is the user's."""
+    try:
+        return begin()
+    except (DaskflowError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        from daskflow.exits import fail_with
+
+        fail_with(error, f"{view.row.entity} of run {view.id} cannot be had from {view.row.target.get('file') or 'its module'}")
+
+
+@contextmanager
+def _cluster(archive: Archive, view: RunView, scheduler: str | None) -> Iterator[tuple[Any, str | None]]:
+    """Give a client, and the address, of the cluster that is to execute a run; none where it has one of its own, as the old one had."""
+    if archive.client is not None:
+        yield archive.client, scheduler
+        return
+    target = view.row.target
+    if target.get("embedded"):
+        yield None, None
+        return
+    from daskflow.connecting import connect
+
+    address = str(target["scheduler"])
+    try:
+        client = connect(address)
+    except SchedulerUnreachable:
+        raise SchedulerUnreachable(
+            f"the scheduler of run {view.id} does not answer at {address} any more; give the address of one with --scheduler, "
+            "whose history has the run: one with the same daskflow.history.path"
+        ) from None
+    try:
+        yield client, address
+    finally:
+        client.close()
+
+
+def show_result(result: Any, as_json: bool) -> None:
+    """Print what a run gave."""
+    if as_json:
+        from pydantic_core import to_jsonable_python
+
+        say(common.as_text(to_jsonable_python(result, fallback=repr)))
+    elif isinstance(result, str):
+        # What is read by a program is to be as it is.
+        click.echo(common.clean(result) if sys.stdout.isatty() else result)
+    elif result is not None:
+        import pprint
+
+        say(pprint.pformat(result, width=100, sort_dicts=False))
+
+
+_FATES = {
+    "recovered": "taken over",
+    "code": "executed again since their code has changed",
+    "inputs": "executed again since their inputs have changed",
+}
+
+
+def _tell_recovered(run: str, client: Any) -> None:
+    """Say what became of the nodes that the run before had executed."""
+    from daskflow.archive import LocalArchive, RemoteArchive
+    from daskflow.reports import read
+
+    archive = LocalArchive() if client is None else RemoteArchive(client)
+    fates = {address: what for report in archive.ask("reports", run) for address, what in read(report).recovered}
+    counts = Counter(fates.values())
+    told = [f"{counts[what]} {words}" for what, words in _FATES.items() if counts[what]]
+    note(f"nodes of the run before: {'; '.join(told)}" if told else "nothing was there to be taken over")
+
+
+# ---------------------------------------------------------------- debug
+
+
+@click.command()
+@run_argument(metavar="RUN:path")
+@click.option("--pdb", "breaks", is_flag=True, help="Break at the first line of the task's function.")
+@common.scheduler_option
+@json_option
+@told
+def debug(run: str, breaks: bool, scheduler: str | None, as_json: bool) -> None:
+    """Call the task at an address of a run here, in this process, with its inputs.
+
+    What it needs is taken from what is kept of the run, and executed here where that is not kept. At a terminal, a debugger looks at where
+    the task raises.
+    """
+    with archived(scheduler) as archive:
+        found = find(archive, run)
+        reached = _reached(found.view, found.path)
+    from daskflow import following
+
+    began = time.monotonic()
+    note(f"{found.view.id}:{reached.address} calls {common.line(_call(reached), 300)}")
+    try:
+        result = reached.call(_pdb(reached.entity)) if breaks else reached.call()
+    except InputError:
+        raise
+    except BaseException as error:
+        if not breaks and sys.stdin.isatty() and sys.stdout.isatty():
+            _post_mortem(error)
+        following.failed(error, reached.entity.short_name, began)
+    show_result(result, as_json)
+
+
+def _reached(view: RunView, path: str) -> Any:
+    entity = _begun(view, view.submitted).entity
+    try:
+        return view.reach(path, entity=entity)
+    except (InputError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        from daskflow.exits import fail_with
+
+        fail_with(error, f"{path} of run {view.id} is not reached, since a node before it failed here")
+
+
+def _call(reached: Any) -> str:
+    from daskflow.shortform import call
+
+    return call(reached.entity.short_name, reached.inputs)
+
+
+def _pdb(entity: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what has a debugger call a function, and break where the task's own begins."""
+    import pdb  # noqa: T100, it is what was asked for
+
+    code = entity.fn.__code__
+    lines = [number for *_, number in code.co_lines() if number not in (None, code.co_firstlineno)]
+    debugger = pdb.Pdb()
+
+    def through(body: Callable[..., Any]) -> Callable[..., Any]:
+        if getattr(body, "__code__", None) is not code:
+            # Between the debugger and the function is something of ours, such as what runs a coroutine.
+            debugger.rcLines.extend([f"tbreak {code.co_filename}:{lines[0] if lines else code.co_firstlineno}", "continue"])
+        return lambda **inputs: debugger.runcall(body, **inputs)
+
+    return through
+
+
+def _post_mortem(error: BaseException) -> None:
+    import pdb  # noqa: T100, it is what was asked for
+    import traceback
+
+    from daskflow.traces import users_traceback
+
+    trace = users_traceback(error.__traceback__)
+    say("".join(traceback.format_exception_only(error)).rstrip("\n"), err=True)
+    if trace is not None:
+        pdb.post_mortem(trace)
+
+
+# ---------------------------------------------------------------- scheduler
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+    short_help="Start a Dask scheduler that runs workflows; takes the options of dask scheduler.",
+)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def scheduler(options: tuple[str, ...]) -> None:
+    """Start a Dask scheduler that runs workflows; takes the options of dask scheduler."""
+    command = [sys.executable, "-m", "dask", "scheduler", "--preload", "daskflow_plugins.scheduler", *options]
+    sys.stdout.flush()
+    # It has this process, so that whoever started it can end it.
+    os.execv(sys.executable, command)  # noqa: S606, there is no shell in it

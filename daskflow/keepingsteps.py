@@ -1,0 +1,90 @@
+"""What an executor does so that another run can go on from its own: it keeps outputs, and takes over those that are there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from daskflow.frames import Frame, GraphFrame
+from daskflow.keeping import LONG, Keeper
+from daskflow.stacks import node_address
+
+if TYPE_CHECKING:
+    from daskflow.journal import Journal
+
+
+class KeepingSteps:
+    """The part of an execution that has to do with outputs that are kept."""
+
+    journal: Journal | None
+    keeper: Keeper | None
+    mocks: Any
+
+    def _wait(self, function: Callable[..., Any], inputs: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def _pause(self) -> None:
+        raise NotImplementedError
+
+    def _taken_over(self, keeper: Keeper, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any]) -> bool:
+        """Take a node's output from an earlier run, if that is possible; tell whether it was."""
+        address = _address(frame, slot)
+        if not keeper.knows(address):
+            return False
+        found, value = self._wait(keeper.find, {"address": address, "entity": entity, "inputs": inputs})
+        if not found:
+            return False
+        if self.mocks is not None:
+            self.mocks.hit(frame, slot)
+        frame.values[slot] = value
+        frame.done += 1
+        if self.journal is not None:
+            self.journal.note(slot)
+        self._pause()
+        return True
+
+    def _keep(self, keeper: Keeper, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any], value: Any, seconds: float) -> None:
+        """Keep a node's output, if it is worth that."""
+        if keeper.worthwhile(seconds, value, inputs):
+            self._wait(_keep, {"keeper": keeper, "address": _address(frame, slot), "entity": entity, "inputs": inputs, "value": value})
+
+    def _keep_result(self, keeper: Keeper, frame: GraphFrame, value: Any) -> None:
+        """Keep what a body gave."""
+        if frame.exports is not None or frame.entity is None or (frame.parent is None and frame.mark is None):
+            return
+        seconds = time.perf_counter() - frame.started
+        if frame.mark is not None:
+            # What was handed over took a while, of which this execution knows only the end.
+            if keeper.worthwhile(max(seconds, 2 * LONG), value):
+                self._wait(keeper.keep, {"mark": frame.mark, "value": value})
+        elif frame.given is not None and seconds >= keeper.least and frame.parent is not None:
+            self._keep(keeper, frame.parent, frame.slot, frame.entity, frame.given, value, seconds)
+
+    def marked(self, frames: list[Frame]) -> None:
+        """Work out, before frames are handed over without their inputs, what their outputs are kept by."""
+        if self.keeper is None:
+            return
+        for frame in frames:
+            parent, entity = frame.parent, frame.entity
+            if (
+                isinstance(frame, GraphFrame)
+                and frame.mark is None
+                and frame.given is not None
+                and entity is not None
+                and parent is not None
+            ):
+                if not self.keeper.is_light(frame.given):
+                    continue
+                frame.mark = self.keeper.mark(_address(parent, frame.slot), entity, frame.given)
+
+
+def _address(frame: Frame, slot: int) -> str:
+    # What a run begins with is the run.
+    return "" if frame.holds_run else node_address(frame, slot)
+
+
+def _keep(keeper: Keeper, address: str, entity: Any, inputs: dict[str, Any], value: Any) -> None:
+    mark = keeper.mark(address, entity, inputs)
+    if mark is not None:
+        keeper.keep(mark, value)

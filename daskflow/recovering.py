@@ -1,0 +1,125 @@
+"""Going on from a run, repeating it, and cancelling it, from wherever its history is at hand."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from daskflow import driver, files, submissions
+from daskflow.connecting import connect
+from daskflow.entity import Entity
+from daskflow.errors import InputError
+from daskflow.historyrows import NOT_KEPT, RunRow
+from daskflow.launchplan import LaunchPlan
+from daskflow.records import Status
+from daskflow.submissions import Source, Submission
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from daskflow.archive import Archive
+    from daskflow.handle import Run
+
+logger = logging.getLogger(__name__)
+
+#: Begins a run with what is said of it; set by who can.
+begin: Callable[[Any, Mapping[str, Any], Mapping[str, Any], Source], Run] | None = None
+
+
+def recover(archive: Archive, row: RunRow, client: Any, entity: Any, checkpoint: str | None) -> Run:
+    """Go on from a run; see :meth:`daskflow.runview.RunView.recover`."""
+    if row.status == Status.SUCCEEDED:
+        raise InputError(f"run {row.id} has succeeded, so there is nothing to recover; to run it again: daskflow rerun {row.id}")
+    if row.live:
+        raise InputError(f"run {row.id} is {row.status}; cancel it before it is recovered: daskflow cancel {row.id}")
+    source = Source(row.id, row.target.get("lineage") or row.id, recovers=True)
+    changed: Mapping[str, Any] = {} if checkpoint is None else {"checkpoint": checkpoint}
+    return _begin(archive, row, client, entity, {}, changed, source)
+
+
+def rerun(archive: Archive, row: RunRow, client: Any, entity: Any, inputs: Mapping[str, Any]) -> Run:
+    """Repeat a run; see :meth:`daskflow.runview.RunView.rerun`."""
+    return _begin(archive, row, client, entity, inputs, {}, Source(row.id, row.id, recovers=False))
+
+
+def submitted(archive: Archive, row: RunRow, entity: Any = None) -> Submission:
+    """Return what a run executed, as it is now, where it can be found.
+
+    Raises
+    ------
+    InputError
+        When what is needed is not kept.
+    """
+    data = archive.ask("submission", row.id)
+    if data is None:
+        why = "it was larger than 256 MiB" if row.submission_nbytes == NOT_KEPT else "the history does not have it"
+        raise InputError(f"what run {row.id} of {row.name} executed is not kept ({why}); run {row.entity} with its inputs again")
+    stored = submissions.unpacked(data)
+    now = entity if entity is not None else current(row.target)
+    if now is None:
+        logger.warning(
+            "%s is not found in %s any more; the code of run %s is used", row.entity, row.target.get("file") or "a module", row.id
+        )
+        now = stored.entity
+    inputs = {name: value for name, value in stored.inputs.items() if name in now.interface.parameters}
+    return stored._replace(entity=now, inputs=inputs)
+
+
+def current(target: Mapping[str, str]) -> Entity[..., Any] | None:
+    """Return the entity as it is now, in this process or else in its file; ``None`` where it cannot be found.
+
+    What a user's file raises when it is imported comes through as it is.
+    """
+    here = _among(sys.modules.get(target["module"]), target)
+    if here is not None:
+        return here
+    try:
+        return _among(files.load(target["file"] or target["module"]), target)
+    except InputError:
+        return None
+
+
+def _among(module: Any, target: Mapping[str, str]) -> Entity[..., Any] | None:
+    # A script is one module where it is run, and another one where it is imported.
+    tail = target["name"].rpartition(".")[2]
+    for value in list(vars(module).values()) if module is not None else ():
+        if isinstance(value, Entity) and value.kind_name == target["kind"]:
+            same = value.name == target["name"] if isinstance(value, LaunchPlan) else value.short_name == tail and value.shipment is None
+            if same:
+                return value
+    return None
+
+
+def _begin(
+    archive: Archive, row: RunRow, client: Any, entity: Any, inputs: Mapping[str, Any], given: Mapping[str, Any], source: Source
+) -> Run:
+    again = submitted(archive, row, entity)
+    given = {**again.given, **given, "client": client or archive.client}
+    importlib.import_module("daskflow.session")
+    assert begin is not None
+    return begin(again.entity, {**again.inputs, **inputs}, given, source)
+
+
+def cancel(client: Client | None, row: RunRow, path: str | None) -> bool:
+    """Cancel a run, or one of its nodes; tell whether something was executing there."""
+    if not row.live:
+        raise InputError(f"run {row.id} has ended: it is {row.status}")
+    with _connected(client, row) as connected:
+        return bool(driver.blocking(connected, driver.cancel(connected, row.id, path)))
+
+
+@contextmanager
+def _connected(client: Client | None, row: RunRow) -> Iterator[Client]:
+    """Give a client of a run's scheduler."""
+    if client is not None:
+        yield client
+        return
+    own = connect(row.target["scheduler"])
+    try:
+        yield own
+    finally:
+        own.close()

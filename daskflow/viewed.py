@@ -1,0 +1,92 @@
+"""What a run's handle tells of its nodes, and does with it: the same as :class:`~daskflow.runview.RunView` of the run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from daskflow.archive import LocalArchive, RemoteArchive
+from daskflow.errors import UnknownRun
+from daskflow.runview import RunView
+
+
+class Viewed:
+    """The part of a handle that looks at its run; where the Dask client is an asynchronous one, its methods return awaitables."""
+
+    id: str
+    _client: Any
+    _view: RunView | None = None
+
+    async def _begun(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def view(self) -> Any:
+        """The run as :func:`daskflow.get_run` gives it: its state, its history, and more verbs.
+
+        Raises
+        ------
+        UnknownRun
+            When the history does not have it: all its results were in the cache, or no history is kept.
+        """
+        return self._looked(lambda view: view)
+
+    def tree(self, path: str = "", *, depth: int | None = None, width: int = 120) -> Any:
+        """Return its nodes as text; see :meth:`~daskflow.runview.RunView.tree`."""
+        return self._looked(lambda view: view.tree(path, depth=depth, width=width))
+
+    def node(self, path: str = "") -> Any:
+        """Return what is known of a node; see :meth:`~daskflow.runview.RunView.node`."""
+        return self._looked(lambda view: view.node(path))
+
+    def nodes(self, path: str = "", **chosen: Any) -> Any:
+        """Return the nodes that a node calls, page by page; see :meth:`~daskflow.runview.RunView.nodes`."""
+        return self._looked(lambda view: view.nodes(path, **chosen))
+
+    @property
+    def counts(self) -> Any:
+        """How many nodes it has, by their phases."""
+        return self._looked(lambda view: view.counts)
+
+    def logs(self, path: str = "", **chosen: Any) -> Any:
+        """Return what its tasks have printed and logged; see :meth:`~daskflow.runview.RunView.logs`."""
+        return self._looked(lambda view: view.logs(path, **chosen))
+
+    def events(self) -> Any:
+        """Return what happens to its nodes, as it happens; see :meth:`~daskflow.runview.RunView.events`."""
+        return self._looked(lambda view: view.events())
+
+    @property
+    def outputs(self) -> Any:
+        """What it gave; see :attr:`~daskflow.runview.RunView.outputs`."""
+        return self._looked(lambda view: view.outputs)
+
+    def recover(self, **chosen: Any) -> Any:
+        """Go on from it; see :meth:`~daskflow.runview.RunView.recover`."""
+        return self._looked(lambda view: view.recover(**chosen))
+
+    def rerun(self, **changed: Any) -> Any:
+        """Run the same again, with some inputs changed; see :meth:`~daskflow.runview.RunView.rerun`."""
+        return self._looked(lambda view: view.rerun(**changed))
+
+    def _looked(self, use: Callable[[RunView], Any]) -> Any:
+        if self._client is not None and self._client.asynchronous:
+            return self._later(use)
+        return use(self._found())
+
+    async def _later(self, use: Callable[[RunView], Any]) -> Any:
+        await self._begun()
+        return await asyncio.to_thread(lambda: use(self._found()))
+
+    def _found(self) -> RunView:
+        if self._view is None:
+            client = self._client
+            archive = RemoteArchive(client) if client is not None and client.status == "running" else LocalArchive()
+            row = archive.ask("run", self.id)
+            if row is None:
+                raise UnknownRun(
+                    f"the history does not have run {self.id}: all its results were in the cache, or daskflow.history.enabled is false"
+                )
+            self._view = RunView(archive, row)
+        return self._view

@@ -1,0 +1,119 @@
+"""Runs that go on from others, also from those whose scheduler and workers were killed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client
+
+import daskflow as fl
+from daskflow import config
+from daskflow.errors import InputError, SchedulerLost
+from daskflow.outputs import Outputs
+from tests.acceptance import recovered
+from tests.acceptance.processes import Cluster, wait_until
+
+
+def marks(folder: Path, kind: str) -> list[str]:
+    try:
+        return (folder / kind).read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def kept(run: str) -> set[str]:
+    """Return the addresses of nodes whose outputs were committed."""
+    return set(Outputs(config.get("cache.url"), run).index())
+
+
+def step_of(address: str) -> str | None:
+    """Return the step at an address of the program; None where another node is there."""
+    groups, _, rest = address.partition("/")
+    if groups != "groups":
+        return None
+    number = int(rest.partition("[")[2].partition("]")[0])
+    last = rest.rpartition("/")[2]
+    if not last.startswith("step["):
+        return None
+    index = int(last[5:-1])
+    return f"step {number * SIZE + index + (SIZE // 2 if 'of_items' in rest else 0)}"
+
+
+SIZE = 20
+
+
+@pytest.mark.parametrize(("mode", "n", "seconds", "enough"), [("all", 1800, 0.002, 700), ("auto", 160, 0.06, 60)])
+def test_recovering_after_everything_was_killed(mode: str, n: int, seconds: float, enough: int, tmp_path: Path) -> None:
+    """Scheduler and workers are killed in the middle; what had been committed is not executed again, and little else is twice."""
+    inputs = {"folder": str(tmp_path), "n": n, "size": SIZE, "seconds": seconds}
+    with Cluster(tmp_path / "first") as cluster:
+        client = Client(cluster.address, set_as_default=False)
+        run = fl.submit(recovered.everything, inputs, client=client, checkpoint=mode)
+        wait_until(lambda: len(marks(tmp_path, "ended")) >= enough, "the middle of the run")
+        cluster.kill_all()
+        with pytest.raises(SchedulerLost):
+            run.result(60)
+        client.close()
+    committed = {name for name in map(step_of, kept(run.id)) if name is not None}
+    before = Counter(marks(tmp_path, "began"))
+    in_flight = {name for name in before if name not in committed}
+    assert enough // 2 < len(committed) < n
+    # Of eight threads each may have been between the end of a task and its being kept.
+    assert len(in_flight) <= 8
+    with Cluster(tmp_path / "second") as cluster, Client(cluster.address, set_as_default=False) as client:
+        view = fl.get_run(run.id, client=client)
+        assert view.status == "FAILED"
+        assert "scheduler" in str(view.error)
+        again = view.recover(client=client)
+        assert again.result(120) == n * (n - 1)
+        told = again.counts
+    executed = Counter(marks(tmp_path, "began"))
+    assert len(executed) == n
+    assert {name for name in committed if executed[name] != 1} == set()
+    assert {name for name, count in executed.items() if count > 1} <= in_flight
+    assert told["RECOVERED"] > 0
+
+
+def test_what_has_succeeded_or_executes_is_not_recovered(tmp_path: Path) -> None:
+    """There is nothing to go on from in a run that has succeeded; one with other inputs is another one."""
+    with Cluster(tmp_path / "cluster", workers=1) as cluster, Client(cluster.address, set_as_default=False) as client:
+        run = fl.submit(recovered.everything, {"folder": str(tmp_path), "n": 20, "size": 20, "seconds": 0.0}, client=client)
+        assert run.result(60) == 380
+        with pytest.raises(InputError, match=f"run {run.id} has succeeded"):
+            run.recover()
+        assert run.outputs == 380
+        other = run.rerun(n=40)
+        assert other.result(60) == 40 * 39
+        assert (other.view.source, other.view.row.mode) == (run.id, "RELAUNCH")
+        with pytest.raises(InputError, match="has no input 'm'"):
+            run.rerun(m=1)
+
+
+def test_a_run_without_anything_kept(tmp_path: Path) -> None:
+    """With checkpoints off nothing is kept, and another run begins from the start."""
+    flag = tmp_path / "fixed"
+    with Cluster(tmp_path / "cluster", workers=1) as cluster, Client(cluster.address, set_as_default=False) as client:
+        run = fl.submit(fails_once, {"folder": str(tmp_path), "flag": str(flag)}, client=client, checkpoint="off")
+        with pytest.raises(ValueError, match="not yet"):
+            run.result(60)
+        assert kept(run.id) == set()
+        flag.touch()
+        assert run.recover().result(60) == [0, 1]
+    assert Counter(marks(tmp_path, "began")) == {"step 0": 2}
+
+
+@fl.task
+def fails_until(flag: str, after: int) -> int:
+    if not os.path.exists(flag):
+        raise ValueError("not yet")
+    return 1
+
+
+@fl.workflow
+def fails_once(folder: str, flag: str) -> list[int]:
+    first: Any = recovered.step(folder=folder, a=0, seconds=0.05)
+    return [first, fails_until(flag=flag, after=first)]

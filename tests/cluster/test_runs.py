@@ -1,0 +1,148 @@
+"""Runs as they are looked at, while they execute and afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from distributed import Event
+
+import daskflow as fl
+from daskflow.errors import InputError, OptionError, UnknownRun
+from tests import programs
+from tests.cluster.support import assert_nothing_left, on_cluster
+
+
+@fl.task
+def waits(name: str, a: int) -> int:
+    if a == 2:
+        Event(name).wait(30)
+    return a
+
+
+@fl.workflow
+def waiting(name: list[str], a: list[int]) -> list[int]:
+    return fl.map_task(waits)(name=name, a=a)
+
+
+waiting_lp = fl.LaunchPlan.create("tests.runs.waiting", waiting, labels={"team": "blue"})
+
+
+@fl.task
+def large(n: int) -> bytes:
+    time.sleep(0.1)
+    return bytes(n)
+
+
+async def seen(run: Any, client: Any) -> fl.RunView:
+    """Return the run as it is looked at; that waits, and so has a thread of its own."""
+    return await asyncio.to_thread(fl.get_run, run.id, client=client)
+
+
+def executes(view: fl.RunView, path: str) -> bool:
+    try:
+        return view.node(path).phase == "RUNNING"
+    except KeyError:
+        return False
+
+
+@on_cluster(workers=2, threads=2)
+async def test_a_run_is_looked_at_while_it_executes(c: Any, s: Any, *workers: Any) -> None:
+    """Which nodes have ended, execute, or are still to come is known while it executes, and when it has ended how they ended."""
+    run = fl.submit(waiting_lp, {"name": ["go"] * 4, "a": [0, 1, 2, 3]}, client=c)
+    view = await seen(run, c)
+    while not await asyncio.to_thread(executes, view, "waits[2]"):
+        await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(lambda: view.status) == "RUNNING"
+    assert (await asyncio.to_thread(view.node, "waits[2]")).phase == "RUNNING"
+    (running,) = (await asyncio.to_thread(lambda: view.nodes("waits", phase="RUNNING"))).items
+    assert (running.address, running.entity) == ("waits[2]", waits.name)
+    with pytest.raises(InputError, match="no outputs yet"):
+        await asyncio.to_thread(lambda: view.outputs)
+    with pytest.raises(InputError, match="cancel it before it is recovered"):
+        await asyncio.to_thread(view.recover)
+    await Event("go", client=c).set()
+    assert await run == [0, 1, 2, 3]
+    assert await asyncio.to_thread(lambda: (view.status, dict(view.counts), view.outputs)) == ("SUCCEEDED", {"SUCCEEDED": 5}, [0, 1, 2, 3])
+    text = await run.tree()
+    assert "waits" in text
+    assert text.count("SUCCEEDED") == 6
+    assert (await run.node(f"{run.id}:waits[3]")).phase == "SUCCEEDED"
+    with pytest.raises(InputError, match="is an address in run r00"):
+        await run.node("r00:waits")
+    await assert_nothing_left(s)
+
+
+@on_cluster()
+async def test_events(c: Any, s: Any, *workers: Any) -> None:
+    """Whoever follows a run is told of each node that it begins and ends, once, and the run's end ends that."""
+    run = fl.submit(waiting_lp, {"name": ["go on"] * 4, "a": [0, 1, 2, 3]}, client=c)
+    found = []
+    async for event in await run.events():
+        found.append((event.address, str(event.phase)))
+        if found[-1] == ("waits[2]", "RUNNING"):
+            await Event("go on", client=c).set()
+    ended = Counter(address for address, phase in found if phase == "SUCCEEDED")
+    assert ended == Counter(["", "waits", *(f"waits[{i}]" for i in range(4))])
+    assert found[-1] == ("", "SUCCEEDED")
+    view = await seen(run, c)
+    again = await asyncio.to_thread(lambda: [(event.address, str(event.phase)) for event in view.events()])
+    assert Counter(one for one in again if one[1] == "SUCCEEDED") == Counter(one for one in found if one[1] == "SUCCEEDED")
+    await run
+
+
+@on_cluster()
+async def test_runs_are_found(c: Any, s: Any, *workers: Any) -> None:
+    """Runs are found by state, name, label and time, by the beginning of their id, and by how long ago they began."""
+    began = time.time()
+    plain = fl.submit(programs.step1, {"a": 1}, client=c, name="plain")
+    await plain
+    await Event("free", client=c).set()
+    labelled = fl.submit(waiting_lp, {"name": ["free"], "a": [2]}, client=c)
+    await labelled
+    broken = fl.submit(programs.break_in_map, {"l": [3]}, client=c)
+    with pytest.raises(programs.Broken):
+        await broken
+
+    def ids(**asked: Any) -> list[str]:
+        return [view.id for view in fl.runs(client=c, **asked)]
+
+    def look() -> None:
+        assert ids() == [broken.id, labelled.id, plain.id]
+        assert ids(status="FAILED") == [broken.id]
+        assert ids(status=["SUCCEEDED"], name="pl*") == [plain.id]
+        assert ids(labels={"team": "blue"}) == [labelled.id]
+        assert ids(since=began, limit=1) == [broken.id]
+        assert ids(until=began) == []
+        assert fl.get_run("@last-1", client=c).id == labelled.id
+        assert fl.get_run(plain.id[:8], client=c).id == plain.id
+        view = fl.get_run(broken.id, client=c)
+        assert isinstance(view.error, programs.Broken)
+        assert view.node("break_at_three[0]").phase == "FAILED"
+        with pytest.raises(programs.Broken):
+            _ = view.outputs
+        with pytest.raises(UnknownRun, match="no run in the history .* has an id that begins with 'nonsense'"):
+            fl.get_run("nonsense", client=c)
+
+    await asyncio.to_thread(look)
+
+
+@on_cluster()
+async def test_large_results_are_kept(c: Any, s: Any, *workers: Any) -> None:
+    """What a run gave is there when the cluster has forgotten it, also where it is large."""
+    run = fl.submit(large, {"n": 1_000_000}, client=c)
+    assert len(await run) == 1_000_000
+    await assert_nothing_left(s)
+    view = await seen(run, c)
+    assert len(await asyncio.to_thread(lambda: view.outputs)) == 1_000_000
+
+
+@on_cluster()
+async def test_what_waits_cannot_wait_in_the_event_loop(c: Any, s: Any, *workers: Any) -> None:
+    """In an asynchronous client's event loop a look would wait for itself; it is refused, and says what to do."""
+    await fl.run(programs.step1, a=1, client=c)
+    with pytest.raises(OptionError, match=r"call it in asyncio.to_thread"):
+        fl.runs(client=c)

@@ -1,0 +1,202 @@
+"""What a run keeps is not executed again by one that goes on from it; whatever has changed is, and it is told why."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import daskflow as fl
+from daskflow.errors import OptionError
+from daskflow.execute import Execution
+from daskflow.keeping import Keeper, Keeping, checked_mode, prepare
+from daskflow.scope import Scope
+from daskflow.stacks import root_frame
+
+executed: Counter[str] = Counter()
+bodies: Counter[str] = Counter()
+fuse = [0]
+
+
+class Blown(Exception):
+    """Too much was executed."""
+
+
+@fl.task
+def leaf(name: str) -> str:
+    fuse[0] -= 1
+    if fuse[0] == 0:
+        raise Blown(name)
+    executed[name] += 1
+    return name
+
+
+@fl.task
+def join(parts: list[Any]) -> list[Any]:
+    return parts
+
+
+@fl.workflow
+def two(name: str) -> list[Any]:
+    return join(parts=[leaf(name=name), leaf(name=name)])
+
+
+@fl.dynamic
+def grow(tree: Any, name: str) -> Any:
+    bodies[name] += 1
+    kind, rest = tree
+    if kind == "leaf":
+        return leaf(name=name)
+    if kind == "map":
+        return fl.map_task(leaf)(name=[f"{name}.{i}" for i in range(rest)])
+    if kind == "two":
+        return two(name=name)
+    return join(parts=[grow(tree=one, name=f"{name}.{i}") for i, one in enumerate(rest)])
+
+
+trees = st.recursive(
+    st.one_of(st.just(("leaf", 0)), st.tuples(st.just("map"), st.integers(0, 4)), st.just(("two", 0))),
+    lambda inner: st.tuples(st.just("all"), st.lists(inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+def execute(entity: Any, inputs: dict[str, Any], keeper: Keeper) -> Any:
+    execution = Execution(root_frame(entity, inputs, Scope.of_run("r1", None)))
+    execution.keeper = keeper
+    try:
+        return execution.run()
+    finally:
+        keeper.close()
+
+
+def expected(tree: Any, name: str) -> Any:
+    kind, rest = tree
+    if kind == "leaf":
+        return name
+    if kind == "map":
+        return [f"{name}.{i}" for i in range(rest)]
+    return [name, name] if kind == "two" else [expected(one, f"{name}.{i}") for i, one in enumerate(rest)]
+
+
+@given(trees, st.lists(st.integers(1, 8), max_size=5))
+@settings(deadline=None)
+def test_nothing_that_was_kept_is_executed_again(tree: Any, fuses: list[int]) -> None:
+    """However often a run fails and is gone on from, each task that has succeeded is executed once, and so is each body that has ended."""
+    executed.clear()
+    bodies.clear()
+    with tempfile.TemporaryDirectory() as folder:
+        for number, length in enumerate([*fuses, 0]):
+            fuse[0] = length
+            keeper = Keeper(Keeping("all", folder, "r1", recovers=number > 0), "u", f"r{number}")
+            try:
+                result = execute(grow, {"tree": tree, "name": "n"}, keeper)
+            except Blown:
+                continue
+            ended = Counter(bodies)
+            assert result == expected(tree, "n")
+            fuse[0] = 0
+            keeper = Keeper(Keeping("all", folder, "r1", recovers=True), "u", f"r{number}+")
+            assert execute(grow, {"tree": tree, "name": "n"}, keeper) == result
+            assert bodies == ended
+            assert set(keeper.take()) <= {("", "recovered")}
+            break
+    flat: Counter[str] = Counter()
+    _count(tree, "n", flat)
+    assert executed == flat
+
+
+def _count(tree: Any, name: str, flat: Counter[str]) -> None:
+    kind, rest = tree
+    if kind == "leaf":
+        flat[name] += 1
+    elif kind == "map":
+        flat.update(f"{name}.{i}" for i in range(rest))
+    elif kind == "two":
+        flat[name] += 2
+    else:
+        for i, one in enumerate(rest):
+            _count(one, f"{name}.{i}", flat)
+
+
+def versioned(factor: int) -> Any:
+    """Return a program of which a part has another version for each factor."""
+
+    @fl.task
+    def scaled(a: int) -> int:
+        executed[f"scaled {a}"] += 1
+        return factor * a
+
+    @fl.task
+    def plain(a: int) -> int:
+        executed[f"plain {a}"] += 1
+        return a
+
+    @fl.dynamic
+    def program(n: int) -> list[Any]:
+        return [plain(a=plain(a=1)), *[scaled(a=i) for i in range(n)], plain(a=scaled(a=7))]
+
+    return program, scaled, plain
+
+
+def versioned_run(folder: str, factor: int, n: int, run: str, recovers: bool) -> tuple[Any, dict[str, str]]:
+    executed.clear()
+    entities = versioned(factor)
+    for one in entities:
+        prepare(one)
+    keeper = Keeper(Keeping("all", folder, "r1", recovers), "u", run)
+    return execute(entities[0], {"n": n}, keeper), dict(keeper.take())
+
+
+def test_what_has_changed_is_executed_again_and_told(tmp_path: Any) -> None:
+    """Where code has changed, what it makes is made anew, and what is made from that if it came out differently; the rest is taken over."""
+    folder = str(tmp_path / "cache")
+    assert versioned_run(folder, 2, 2, "r1", False)[0] == [1, 0, 2, 14]
+    result, told = versioned_run(folder, 3, 2, "r2", True)
+    assert result == [1, 0, 3, 21]
+    assert told == {
+        "": "code", "plain[0]": "recovered", "plain[1]": "recovered", "scaled[0]": "code",
+        "scaled[1]": "code", "scaled[2]": "code", "plain[2]": "inputs",
+    }  # fmt: skip
+    assert executed == Counter(["scaled 0", "scaled 1", "scaled 7", "plain 21"])
+    result, told = versioned_run(folder, 3, 3, "r3", True)
+    assert result == [1, 0, 3, 6, 21]
+    assert {address: what for address, what in told.items() if what != "recovered"} == {"": "inputs", "scaled[2]": "inputs"}
+    # By then scaled[2] is another one than before, and so is what follows.
+    assert executed == Counter(["scaled 2", "scaled 7"])
+
+
+@fl.task
+def gives(value: Any) -> Any:
+    executed["gives"] += 1
+    return value
+
+
+def test_what_cannot_be_kept_is_made_again(tmp_path: Any) -> None:
+    """A value that does not pickle, and an input that has no hash, keep nothing from being executed."""
+    folder = str(tmp_path / "cache")
+    executed.clear()
+    for number in range(2):
+        keeper = Keeper(Keeping("all", folder, "r1", recovers=number > 0), "u", f"r{number}")
+        assert execute(gives, {"value": (one for one in [1])}, keeper) is not None
+    assert executed["gives"] == 2
+
+
+def test_auto_keeps_what_took_long(tmp_path: Any) -> None:
+    """What takes longer to make than to keep is kept; what is made in no time, or is too large for that, is not."""
+    keeper = Keeper(Keeping("auto", str(tmp_path), "r1"), "u", "r1")
+    assert keeper.worthwhile(0.05, b"x" * 1000)
+    assert not keeper.worthwhile(0.004, b"x")
+    assert not keeper.worthwhile(0.05, b"x" * 100_000_000)
+    assert keeper.least == 0.02
+
+
+@pytest.mark.parametrize("mode", ["some", None, True, "ALL"])
+def test_modes(mode: Any) -> None:
+    """A mode that there is not is refused, with those that there are."""
+    with pytest.raises(OptionError, match="checkpoint of the run must be one of 'auto', 'all', 'off'; got"):
+        checked_mode(mode, "the run")
