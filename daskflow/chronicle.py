@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from daskflow import config, submissions
@@ -44,13 +44,16 @@ class Chronicle:
 
     def begin(self, run: str, name: str, message: Mapping[str, Any]) -> None:
         """Write down that a run begins, and what is needed to run the same again."""
-        keeping, about = message["options"]["keeping"], message["about"]
+        keeping = message["options"]["keeping"]
         if keeping is not None:
             self._kept[run] = Outputs(keeping[1], keeping[2])
         writer = self._open()
-        if writer is None:
-            return
-        row = RunRow(
+        if writer is not None:
+            self._safely(run, lambda: writer.begin(self._row(run, name, message), submissions.packed(message)))
+
+    def _row(self, run: str, name: str, message: Mapping[str, Any]) -> RunRow:
+        keeping, about = message["options"]["keeping"], message["about"]
+        return RunRow(
             id=run,
             name=name,
             entity=about["entity"],
@@ -70,15 +73,22 @@ class Chronicle:
                 "outputs": keeping[1] if keeping else None,
             },
         )
-        writer.begin(row, submissions.packed(message))
+
+    def _safely(self, run: str, action: Callable[[], object]) -> None:
+        """Do something of which a run must not fail."""
+        try:
+            action()
+        except Exception:
+            logger.exception("something of run %s is not in the history", run)
 
     def report(self, run: str, report: bytes) -> bytes | None:
         """Write down what a unit tells; return it without the lines that tasks wrote, which are kept nowhere else."""
         rest, lines = without_logs(report)
-        if self._writer is not None:
-            self._writer.logs(run, lines)
+        writer = self._writer
+        if writer is not None:
+            self._safely(run, lambda: writer.logs(run, lines))
             if rest is not None:
-                self._writer.report(run, rest)
+                writer.report(run, rest)
         return rest
 
     def flush(self, timeout: float) -> bool:
@@ -87,13 +97,13 @@ class Chronicle:
 
     def end(self, run: str, status: Status, failure: Mapping[str, Any] | None, result: bytes | None) -> None:
         """Write down how a run ended."""
-        outputs = self._kept.pop(run, None)
-        if self._writer is None:
+        outputs, writer = self._kept.pop(run, None), self._writer
+        if writer is None:
             return
-        self._writer.end(run, status.value, time.time(), failure, _place(failure), result)
+        self._safely(run, lambda: writer.end(run, status.value, time.time(), failure, _place(failure), result))
         if outputs is not None and status is Status.SUCCEEDED:
             # Nobody goes on from a run that has succeeded.
-            self._writer.then(run, outputs.forget)
+            writer.then(run, outputs.forget)
 
     def asked(self, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
         """Return, pickled, what the history says; not for the event loop."""
@@ -118,7 +128,7 @@ class Chronicle:
             try:
                 settings = config.history_settings()
                 self._writer = None if settings is None else Writer(*settings, on_pruned=_forget)
-            except DaskflowError as error:
+            except Exception as error:
                 logger.error("daskflow keeps no history: %s", error)
                 self._closed = True
         return self._writer

@@ -197,7 +197,8 @@ def _plain(given: Given) -> dict[str, Any]:
 
 def _keeping(mode: str, run: str, source: Source | None) -> Keeping | None:
     recovers = source is not None and source.recovers
-    if mode == "off" and not recovers:
+    # Nobody can go on from a run that is in no history.
+    if (mode == "off" or not config.get("history.enabled")) and not recovers:
         return None
     return Keeping(mode, config.get("cache.url"), source.lineage if source is not None and recovers else run, recovers)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import Any
 
 import pytest
+from distributed.utils_test import captured_logger
 
 import daskflow as fl
 from daskflow import config
@@ -51,3 +53,19 @@ def test_the_writers_thread_goes_with_the_scheduler() -> None:
 
     test()
     assert not any(one.name == "daskflow-history" for one in threading.enumerate())
+
+
+@on_cluster()
+async def test_a_history_that_cannot_be_kept_is_no_runs_concern(c: Any, s: Any, *workers: Any) -> None:
+    """Where the folder of the history is not to be trusted, runs go on, and the scheduler's log says once why there is none."""
+    path = config.get("history.path")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.chmod(os.path.dirname(path), 0o777)
+    try:
+        with captured_logger("daskflow.chronicle") as log:
+            for a in range(2):
+                assert await fl.run(programs.step1, a=a, client=c) == a + 1
+        assert log.getvalue().count("daskflow keeps no history") == 1
+    finally:
+        os.chmod(os.path.dirname(path), 0o700)
+    assert history().runs() == []
