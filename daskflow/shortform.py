@@ -65,6 +65,17 @@ def _written_out(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def is_secret(name: str) -> bool:
+    """Tell whether an input of that name is one that is not shown.
+
+    Examples
+    --------
+    >>> is_secret("api_token"), is_secret("a")
+    (True, False)
+    """
+    return _SECRET.search(name) is not None
+
+
 def call(name: str, inputs: Mapping[str, Any] | None) -> str:
     """Return the short form of a call; inputs that are secret by their names are not shown.
 

@@ -9,15 +9,10 @@ import socket
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from daskflow import shipping
-from daskflow.annotations import shorten
+from daskflow import shipping, shortform
 from daskflow.entity import BRANCH, MAP, Entity
 from daskflow.launchplan import LaunchPlan
 from daskflow.stacks import arrive
-
-#: Characters of an input, and of all of them, in short.
-_MOST_INPUT = 200
-_HIDDEN = ("token", "secret", "password")
 
 
 class Source(NamedTuple):
@@ -82,7 +77,7 @@ def about(entity: Any, inputs: Mapping[str, Any], given: Mapping[str, Any], sour
 
 
 def _short(name: str, value: Any) -> str:
-    return "***" if any(word in name.lower() for word in _HIDDEN) else shorten(value, _MOST_INPUT)
+    return "***" if shortform.is_secret(name) else shortform.value(value)
 
 
 def _owner() -> str:

@@ -146,3 +146,32 @@ async def test_what_waits_cannot_wait_in_the_event_loop(c: Any, s: Any, *workers
     await fl.run(programs.step1, a=1, client=c)
     with pytest.raises(OptionError, match=r"call it in asyncio.to_thread"):
         fl.runs(client=c)
+
+
+@fl.task
+def odd(text: str, api_token: str) -> str:
+    print(text)
+    raise ValueError(text)
+
+
+@on_cluster()
+async def test_odd_and_very_long_texts(c: Any, s: Any, *workers: Any) -> None:
+    """Markup stays text, and what is very long is cut with a note, wherever names, inputs, errors and lines are told."""
+    text = "<script>" + "x" * (1 << 20)
+    run = fl.submit(odd, {"text": text, "api_token": "no secret here"}, client=c, name=text)
+    with pytest.raises(ValueError, match="^<script>"):
+        await run
+    view = await seen(run, c)
+    assert view.name.startswith("<script>xxx")
+    assert view.name.endswith("characters more)")
+    assert view.inputs["text"].startswith("'<script>x")
+    assert "characters more)" in view.inputs["text"]
+    assert view.inputs["api_token"] == "***"
+    (line,) = await asyncio.to_thread(view.logs)
+    assert line.text.startswith("<script>x")
+    assert line.text.endswith("characters more)")
+    error = await asyncio.to_thread(lambda: view.error)
+    assert isinstance(error, ValueError)
+    told = await asyncio.to_thread(lambda: (view.node().error, view.tree(), str(view.failure)))
+    assert all(len(one) < 1_000 for one in told[:2])
+    assert "<script>" in told[0]
