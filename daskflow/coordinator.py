@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds from a change until units that wait at one worker are moved to another.
 _REBALANCE_AFTER = 0.1
+#: Seconds for which the result of a run that was left is kept in the cluster.
+DETACHED_KEPT = 600.0
 
 
 class Coordinator:
@@ -422,6 +424,9 @@ class Coordinator:
             self.chronicle.end(run, status, None if failure is None else plain_failure(failure), value)
             entry.story.end(status)
             entry.ended.set()
+            if self.cancelling.is_detached(run):
+                # Nobody may ever ask; the history has it then.
+                asyncio.get_running_loop().call_later(DETACHED_KEPT, self._retire, run)
 
     def _create(self, one: Create) -> str:
         names = tuple(name for name, _ in one.deps)

@@ -132,3 +132,21 @@ def test_a_run_on_a_cluster_of_its_own() -> None:
     with pytest.raises(ClusterError, match="its cluster was started for it"):
         run.detach()
     assert run.result() == 2
+
+
+@on_cluster()
+async def test_the_result_of_a_run_that_was_left_is_not_kept_for_ever(
+    c: Any, s: Any, *workers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When nobody has asked for it for a while, the scheduler forgets a run that was left; its result is in the history."""
+    monkeypatch.setattr("daskflow.coordinator.DETACHED_KEPT", 0.05)
+    run = fl.run(programs.step1, a=1, client=c)
+    id = run.id
+    await run.detach()
+    del run
+    gc.collect()
+    while id in coordinator(s).ledger.runs:
+        await asyncio.sleep(0.01)
+    await assert_nothing_left(s)
+    view = await asyncio.to_thread(fl.get_run, id, client=c)
+    assert await asyncio.to_thread(lambda: view.outputs) == 2
