@@ -1,4 +1,4 @@
-"""The handle of a run on a cluster: :class:`Run`."""
+"""The handle of a run on a cluster: :class:`Run`. It is long by what it says to users: all its verbs are documented in one place."""
 
 from __future__ import annotations
 

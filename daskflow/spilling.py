@@ -7,9 +7,7 @@ waits for what it does not need:
   make a unit where they are known to be short.
 - What waits for other units (:func:`tail`, when an execution cannot go on) is cut into **regions**: a node joins those that it
   alone uses, if it needs nothing besides what they need; and those that need the same and are used by the same become one.
-  Whoever waits for a region would wait for all of it anyway.
-
-The output of the lowest frame becomes the execution's own result.
+  Whoever waits for a region would wait for all of it anyway. The lowest frame's output becomes the execution's own result.
 """
 
 from __future__ import annotations
@@ -398,6 +396,5 @@ def _name(owner: str, frame: GraphFrame, parts: list[Region], result: Region) ->
 
 
 def _region_unit(frame: GraphFrame, region: Region, key: str) -> Unit:
-    part = frame.part(region.nodes, region.exports)
     deps = tuple(sorted(map(str, region.needs)))
-    return Unit(key, (part,), deps, _pool(frame, region.nodes), frame.scope.depth + 1).contained(frame)
+    return Unit(key, (frame.part(region.nodes, region.exports),), deps, _pool(frame, region.nodes), frame.scope.depth + 1).contained(frame)
