@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -169,16 +168,29 @@ _FATES = {
 }
 
 
+#: So many nodes that were executed again are named.
+_MOST_NAMED = 5
+
+
 def _tell_recovered(run: str, client: Any) -> None:
     """Say what became of the nodes that the run before had executed."""
     from daskflow.archive import LocalArchive, RemoteArchive
-    from daskflow.reports import read
+    from daskflow.runview import RunView
 
     archive = LocalArchive() if client is None else RemoteArchive(client)
-    fates = {address: what for report in archive.ask("reports", run) for address, what in read(report).recovered}
-    counts = Counter(fates.values())
-    told = [f"{counts[what]} {words}" for what, words in _FATES.items() if counts[what]]
-    note(f"nodes of the run before: {'; '.join(told)}" if told else "nothing was there to be taken over")
+    fates = RunView(archive, archive.ask("run", run)).recovered
+    told = [_told_fate(what, [address for address, fate in fates.items() if fate == what]) for what in _FATES]
+    note(f"nodes of the run before: {'; '.join(filter(None, told))}" if fates else "nothing was there to be taken over")
+
+
+def _told_fate(what: str, addresses: list[str]) -> str:
+    """Return how many nodes there are, and of those that were executed again which."""
+    if not addresses:
+        return ""
+    named = [address or "the run itself" for address in addresses[:_MOST_NAMED]]
+    more = len(addresses) - len(named)
+    which = "" if what == "recovered" else f" ({', '.join(named)}{f' and {more} more' if more else ''})"
+    return f"{len(addresses)} {_FATES[what]}{which}"
 
 
 # ---------------------------------------------------------------- debug

@@ -14,6 +14,7 @@ from daskflow.historyrows import LogLine, RunRow
 from daskflow.keeping import Keeping
 from daskflow.outputs import Outputs, result_name
 from daskflow.records import Status
+from daskflow.reports import read
 from daskflow.result import decoded
 from daskflow.runpages import Order
 from daskflow.runstate import NodeEvent, NodeView, Page, RunState
@@ -166,6 +167,14 @@ class RunView:
     def counts(self) -> Mapping[str, int]:
         """How many nodes it has, at any depth, by their phases."""
         return {phase.value: count for phase, count in self.state.totals().items()}
+
+    @property
+    def recovered(self) -> dict[str, str]:
+        """What became of the nodes that the run before had executed, by address.
+
+        ``recovered`` where the output was taken over; ``code`` or ``inputs`` where that has changed, and the node was executed again.
+        """
+        return {address: what for report in self._archive.ask("reports", self.id) for address, what in read(report).recovered}
 
     @property
     def children(self) -> Children:

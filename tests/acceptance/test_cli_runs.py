@@ -230,7 +230,10 @@ def test_a_run_fails_and_is_looked_at_mended_and_recovered(place: Place) -> None
     assert recovered.stdout == "20\n"
     missed = place("debug", f"{run}:plan/each/step[9]", status=2)
     assert f"with the inputs of run {run}, without coming to plan/each/step[9]" in missed.stderr
-    assert re.search(r"nodes of the run before: 1 taken over; \d executed again since their code has changed\n", recovered.stderr)
+    assert re.search(
+        r"nodes of the run before: 1 taken over; \d executed again since their code has changed \((the run itself|\w.*)\)\n",
+        recovered.stderr,
+    )
     new = id_in(recovered.stderr)
     row = place.ended(new)
     assert (row["source"], row["mode"], row["status"]) == (run, "RECOVERED", "SUCCEEDED")
