@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from daskflow.cli_common import note
 from daskflow.cli_gates import follow
-from daskflow.errors import ClusterError, InputError
+from daskflow.errors import ClusterError, DaskflowError, InputError
 from daskflow.exits import INTERRUPTED, UNREACHABLE, USAGE, fail, fail_run
 
 if TYPE_CHECKING:
@@ -78,6 +79,16 @@ def result(run: Run, scheduler: str | None) -> Any:
     except KeyboardInterrupt:
         run.cancel()
         raise
+    finally:
+        if scheduler is not None:
+            written(run)
+
+
+def written(run: Run) -> None:
+    """Wait until the history's file has what is known of a run: the next command may ask for it."""
+    with suppress(DaskflowError):
+        # Whoever asks the scheduler is answered when all is written.
+        _ = run.view.row
 
 
 def _asked(run: Run) -> str:
@@ -98,6 +109,7 @@ def _asked(run: Run) -> str:
 
 def left(run: Run) -> None:
     """Say how a run that goes on by itself is found again."""
+    written(run)
     note(f"run {run.id} goes on; see: daskflow show {run.id}")
 
 
