@@ -6,10 +6,13 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
 from daskflow.graph import numbered
-from daskflow.nodeviews import FAILED, PHASES, RECOVERED, RUNNING, SKIPPED, SUCCEEDED, Attempt, NodeEvent, utc
+from daskflow.nodeviews import FAILED, PHASES, RECOVERED, RUNNING, SKIPPED, SUCCEEDED, TIMED_OUT, Attempt, NodeEvent, utc
 from daskflow.reports import Done, Open, Report, Told
 from daskflow.runbody import Body
 from daskflow.scope import above_all, child_id, join
+
+#: How the errors begin of nodes whose time was up.
+_TIMEOUTS = ("TaskTimeout:", "GateTimeout:")
 
 
 class Changes(Iterable[NodeEvent]):
@@ -194,7 +197,11 @@ class Fold:
             self.failing.update(above_all(address))
         for address, when in report.fell:
             self.fell[address] = when + report.epoch
-            self._unplaced[address] = (FAILED, when + report.epoch, worker)
+            self._unplaced[address] = (self.how(address), when + report.epoch, worker)
+
+    def how(self, address: str) -> int:
+        """Return how a node failed: that its own time was up has a phase of its own."""
+        return TIMED_OUT if self.errors.get(address, (0.0, ""))[1].startswith(_TIMEOUTS) else FAILED
 
     def _place(self, changes: Changes) -> None:
         for address, (phase, when, worker) in list(self._unplaced.items()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daskflow.nodeviews import ABORTED, FAILED, QUEUED, RECOVERED, RUNNING, SKIPPED, SUCCEEDED
+from daskflow.nodeviews import ABORTED, FAILED, QUEUED, RECOVERED, RUNNING, SKIPPED, SUCCEEDED, TIMED_OUT
 from daskflow.runbody import ABSENT, Body
 from daskflow.runfold import Fold
 from daskflow.scope import above_all, child_id, join
@@ -67,14 +67,14 @@ class RunPhases:
     def _of_begun(self, address: str, around: tuple[int, str]) -> int:
         """Return the phase of a node that has begun, and of whose end nobody told."""
         phase, at = around
-        if phase == FAILED and at:
+        if phase in (FAILED, TIMED_OUT) and at:
             failing = self._fold.failing
-            return FAILED if address in failing or at not in failing else ABORTED
+            return self._fold.how(address) if address in failing or at not in failing else ABORTED
         if phase == FAILED:
-            return FAILED if address in self._failed else ABORTED
+            return self._fold.how(address) if address in self._failed else ABORTED
         if phase in (SUCCEEDED, RECOVERED) and address in self._fold.failing:
             # What succeeded in spite of it is told by itself.
-            return FAILED
+            return self._fold.how(address)
         return RUNNING if phase == QUEUED else phase
 
     def _of_queued(self, around: tuple[int, str]) -> int:
@@ -118,7 +118,7 @@ class RunPhases:
         if state in (QUEUED, RUNNING, SKIPPED) or not started:
             return None
         ended = body.ends[index]
-        if not ended and state in (FAILED, ABORTED):
+        if not ended and state in (FAILED, TIMED_OUT, ABORTED):
             error = self._fold.errors.get(address)
             ended = error[0] if error is not None else self._ended_around(body)
         return max(0.0, ended - started) if ended else None

@@ -175,3 +175,26 @@ async def test_odd_and_very_long_texts(c: Any, s: Any, *workers: Any) -> None:
     told = await asyncio.to_thread(lambda: (view.node().error, view.tree(), str(view.failure)))
     assert all(len(one) < 1_000 for one in told[:2])
     assert "<script>" in told[0]
+
+
+@fl.task(timeout=0.1)
+def too_long(seconds: float) -> int:
+    time.sleep(seconds)
+    return 1
+
+
+@fl.dynamic
+def some_too_long(seconds: list[float]) -> list[int]:
+    return [too_long(seconds=one) for one in seconds]
+
+
+@on_cluster()
+async def test_a_node_whose_time_was_up(c: Any, s: Any, *workers: Any) -> None:
+    """What failed since its own time was up says so; what is around it has failed."""
+    run = fl.submit(some_too_long, {"seconds": [0.0, 0.5]}, client=c)
+    with pytest.raises(fl.FlyteTimeout):
+        await run
+    view = await seen(run, c)
+    nodes = await asyncio.to_thread(lambda: {node.address: str(node.phase) for node in view.nodes().items})
+    assert nodes == {"too_long[0]": "SUCCEEDED", "too_long[1]": "TIMED_OUT"}
+    assert (await asyncio.to_thread(view.node)).phase == "FAILED"
