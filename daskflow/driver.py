@@ -246,7 +246,7 @@ async def gate(client: Client, run: str, name: str) -> Gate:
     if not found:
         raise await _no_gate(client, run, name, waiting)
     if len(found) > 1:
-        addresses = ", ".join(gate.address for gate in found)
+        addresses = ", ".join(sorted(gate.address for gate in found))
         raise InputError(f"run {run} waits at several gates named {name!r}; answer by address: {addresses}")
     return found[0]
 
@@ -273,7 +273,7 @@ async def _no_gate(client: Client, run: str, name: str, waiting: list[Gate]) -> 
         text = f"gate {name!r} of run {run} was answered already"
     else:
         text = f"run {run} waits at no gate {name!r}"
-    addresses = ", ".join(gate.address for gate in waiting)
+    addresses = ", ".join(sorted(gate.address for gate in waiting))
     return InputError(text + (f"; it waits at {addresses}" if addresses else ""))
 
 
