@@ -68,6 +68,11 @@ class CachingSteps:
         self._tell(frame, slot, status)
         if status is not CacheStatus.HIT:
             return key
+        self._put(frame, slot, value)
+        return DONE
+
+    def _put(self, frame: Frame, slot: int, value: Any) -> None:
+        """Give a node a value that was there: nothing is executed for it."""
         if self.mocks is not None:
             self.mocks.hit(frame, slot)
         frame.values[slot] = value
@@ -75,7 +80,6 @@ class CachingSteps:
         if self.journal is not None:
             self.journal.note(slot)
         self._pause()
-        return DONE
 
     def _wait_for(self, key: str, status: CacheStatus, cache: NodeCache) -> tuple[CacheStatus, Any]:
         """Get the right to compute a key, which others in other processes may have; look again, since they may have computed it."""

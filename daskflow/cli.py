@@ -139,6 +139,8 @@ def _execute(entity: Entity[..., Any], given: dict[str, Any], chosen: dict[str, 
     path = chosen["run_inputs_file"]
     from_file = _or_usage(lambda: read_inputs(path, entity.interface)) if path is not None else {}
     inputs, began = {**from_file, **given}, time.monotonic()
+    if chosen["run_local"] and chosen["run_checkpoint"] is not None:
+        _fail("--checkpoint has no effect with --local: what runs in this process is in no history", USAGE)
     if chosen["run_detach"]:
         following.refuse_detached(None if chosen["run_local"] else chosen["run_scheduler"])
     try:

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daskflow.frames import Frame, GraphFrame
 from daskflow.keeping import LONG, Keeper
 from daskflow.stacks import node_address
 
-if TYPE_CHECKING:
-    from daskflow.journal import Journal
-
 
 class KeepingSteps:
     """The part of an execution that has to do with outputs that are kept."""
 
-    journal: Journal | None
     keeper: Keeper | None
-    mocks: Any
 
     def _wait(self, function: Callable[..., Any], inputs: dict[str, Any]) -> Any:
         raise NotImplementedError
 
-    def _pause(self) -> None:
+    def _put(self, frame: Frame, slot: int, value: Any) -> None:
         raise NotImplementedError
 
     def _taken_over(self, keeper: Keeper, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any]) -> bool:
@@ -35,13 +30,7 @@ class KeepingSteps:
         found, value = self._wait(keeper.find, {"address": address, "entity": entity, "inputs": inputs})
         if not found:
             return False
-        if self.mocks is not None:
-            self.mocks.hit(frame, slot)
-        frame.values[slot] = value
-        frame.done += 1
-        if self.journal is not None:
-            self.journal.note(slot)
-        self._pause()
+        self._put(frame, slot, value)
         return True
 
     def _keep(self, keeper: Keeper, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any], value: Any, seconds: float) -> None:

@@ -155,6 +155,11 @@ def begin(entity: Entity[..., Any], inputs: Mapping[str, Any], given: Given, sou
     _check_name_and_client(entity, given.name, given.client)
     settings = _cache_settings(entity, given.cache, given.overwrite_cache)
     mode = checked_mode(config.get("checkpoint") if given.checkpoint is None else given.checkpoint, f"the run of {entity.name}")
+    if given.checkpoint not in (None, "off") and source is None and not config.get("history.enabled"):
+        raise OptionError(
+            f"checkpoint={mode!r} of the run of {entity.name} has no effect without a history, from which alone a run is gone on from; "
+            "set daskflow.history.enabled to true"
+        )
     name, whole = given.name or entity.short_name, entity
     probe = context.mocks and context.mocks(entity)
     plan = plan_limit(entity) if entity.kind == LAUNCH_PLAN else None

@@ -93,6 +93,7 @@ def test_inputs_from_a_file(tmp_path: Path, name: str, text: str) -> None:
         (["run", FLOWS, "describe", "--point", '{"x": "1", "y": []}'], 2, "is not Point as JSON: at ['x']"),
         (["run", FLOWS, "step", "--a", "1", "--inputs-file", "nosuch.json"], 2, "inputs cannot be read from nosuch.json"),
         (["run", FLOWS, "step", "--a", "1", "--max-parallelism", "-1", "--local"], 2, "must be a positive int, or 0 for unlimited; got -1"),
+        (["run", FLOWS, "step", "--a", "1", "--checkpoint", "all", "--local"], 2, "--checkpoint has no effect with --local"),
         (["run", FLOWS, "step", "--a", "1", "--local", "--scheduler", "tcp://127.0.0.1:9"], 2, "give one of them"),
         (["run", FLOWS, "twice", "--a", "13", "--local"], 1, "Unlucky: no luck with 13"),
         (["run", FLOWS, "step", "--a", "1", "--scheduler", "tcp://127.0.0.1:9"], 3, "no Dask scheduler answers at tcp://127.0.0.1:9"),

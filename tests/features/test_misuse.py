@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypedDict
 
+import dask
 import pytest
 from distributed import Client
 
@@ -949,6 +950,13 @@ def test_what_shows_when_it_is_submitted(flow_client: Client) -> None:
     for options, kind, said in given:
         with pytest.raises(kind, match=said):
             fl.run(add, **{"client": flow_client, "a": 1, **options})
+    with (
+        dask.config.set({"daskflow.history.enabled": False}),
+        pytest.raises(
+            OptionError, match="checkpoint='all' of the run of .*add has no effect without a history.*set daskflow.history.enabled"
+        ),
+    ):
+        fl.run(add, a=1, client=flow_client, checkpoint="all")
     with pytest.raises(InputError, match=r"submit takes the inputs of .*add in a mapping, by their names; got \[1\]"):
         fl.submit(add, [1], client=flow_client)  # type: ignore[arg-type]
     with pytest.raises(DefinitionError, match="run takes a task.*, not <function plain .*; decorate the function with @task"):
