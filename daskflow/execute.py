@@ -8,6 +8,7 @@ there, somebody may take away what is not started (:mod:`daskflow.spilling`), an
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Collection
 from time import perf_counter
@@ -121,6 +122,8 @@ class Execution(Whereabouts, CachingSteps, KeepingSteps, TermSteps, FailingSteps
         self._spill = spill
         self._eager = eager
         self._notes: list[Any] | None = None
+        #: When the last node ended, or a frame was entered; and how long a node must have lasted since for its output to be kept.
+        self._since, self._least = 0.0, math.inf
 
     def run(self) -> Any:
         """Execute; return the lowest frame's result, or :data:`STUCK`.
@@ -135,8 +138,7 @@ class Execution(Whereabouts, CachingSteps, KeepingSteps, TermSteps, FailingSteps
         state.executing, state.place = self.address, self.place
         if self.lock is not None:
             self.lock.acquire()
-        if self.journal is not None:
-            self._notes = self.journal.begin(stack(self.frame))
+        self._begin()
         try:
             return self._to_the_end()
         finally:
@@ -167,7 +169,7 @@ class Execution(Whereabouts, CachingSteps, KeepingSteps, TermSteps, FailingSteps
             if self.mocks is not None:
                 self.mocks.ended(frame, result)
             if self.journal is not None:
-                self.journal.left(frame)
+                self._since = self.journal.left(frame)
             parent = frame.parent
             if parent is None:
                 return result
@@ -204,7 +206,7 @@ class Execution(Whereabouts, CachingSteps, KeepingSteps, TermSteps, FailingSteps
         """Execute the frame's nodes; return what stopped that, or ``None`` where none is left."""
         values, body, recovers = frame.values, frame.entity, self.keeper is not None and self.keeper.recovers
         catches = body is not None and body.keep_going
-        frame.started = frame.started or perf_counter()
+        self._start(frame)
         while frame.cursor < len(frame.todo):
             if self.check is not None and self.check(self):
                 return STUCK
@@ -243,7 +245,7 @@ class Execution(Whereabouts, CachingSteps, KeepingSteps, TermSteps, FailingSteps
     def _map_frame(self, frame: MapFrame) -> Any:
         of_items: Entity[..., Any] = frame.entity.target  # type: ignore[union-attr]
         lists, shared, recovers = list(frame.lists.items()), frame.shared, self.keeper is not None and self.keeper.recovers
-        frame.started = frame.started or perf_counter()
+        self._start(frame)
         while frame.cursor < frame.end:
             if self.check is not None and self.check(self):
                 return STUCK
@@ -278,8 +280,6 @@ class Execution(Whereabouts, CachingSteps, KeepingSteps, TermSteps, FailingSteps
         return frame.values
 
     def _task(self, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any], key: str | None, options: Any) -> None:
-        keeper = self.keeper
-        began = 0.0 if keeper is None else perf_counter()
         if options.plain:
             value = self._user(entity.body, inputs)
             if context.state.task is not None:
@@ -291,13 +291,15 @@ class Execution(Whereabouts, CachingSteps, KeepingSteps, TermSteps, FailingSteps
         value = frame.values[slot] = entity.interface.outputs.check(value, entity.name)
         if key is not None:
             self._store(frame, slot, entity, key, value)
-        if keeper is not None and (seconds := perf_counter() - began) >= keeper.least:
-            self._keep(keeper, frame, slot, entity, inputs, value, seconds)
-        frame.done += 1
         if (notes := self._notes) is not None:
-            # What Journal.note does, without a call: there is one for each node.
+            now = perf_counter()
+            if now - self._since >= self._least and self.keeper is not None:
+                self._keep(self.keeper, frame, slot, entity, inputs, value, now - self._since)
+            # What Journal.note does, without a call, and with one look at the clock: there is one for each node.
             notes.append(slot)
-            notes.append(perf_counter())
+            notes.append(now)
+            self._since = now
+        frame.done += 1
         self._pause()
 
     def _known(self, frame: Frame, slot: int, entity: Any, cache: CacheOptions | None, inputs: dict[str, Any], hashes: Any) -> str | None:

@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 LONG = 0.02
 #: Bytes a second at which outputs are written, and inputs are read through for their key.
 _RATE = 200e6
-#: Bytes of inputs.
-_LIGHT = 4 << 20
+#: Bytes of inputs that are read through for their key in a millisecond or two.
+_LIGHT = 256 << 10
 #: Entities without code of their own: what is called inside has.
 _NOT_KEPT = (MAP, BRANCH)
 
@@ -128,10 +128,10 @@ class Keeper:
     """
 
     def __init__(self, keeping: Keeping, name: str, run: str, sizeof: Callable[[Any], int] = sys.getsizeof) -> None:
-        self._all = keeping.mode == "all"
+        self.keeps_all = keeping.mode == "all"
         self.recovers = keeping.recovers
         self._keeps = keeping.mode != "off"
-        self.least = math.inf if not self._keeps else 0.0 if self._all else LONG
+        self.least = math.inf if not self._keeps else 0.0 if self.keeps_all else LONG
         self._outputs = Outputs(keeping.url, keeping.lineage)
         self._name = name
         self._run = run
@@ -196,11 +196,11 @@ class Keeper:
 
     def worthwhile(self, seconds: float, *values: Any) -> bool:
         """Tell whether an output that took so long to make is to be kept, with what its key is made from."""
-        return self._keeps and (self._all or seconds > LONG / 4 + sum(map(self._sizeof, values)) / _RATE)
+        return self._keeps and (self.keeps_all or seconds > LONG / 4 + sum(map(self._sizeof, values)) / _RATE)
 
     def is_light(self, inputs: Mapping[str, Any]) -> bool:
-        """Tell whether inputs are read through for a key in no time."""
-        return self._sizeof(inputs) <= _LIGHT
+        """Tell whether inputs are read through for a key at once, though what they are given to may take no longer."""
+        return self._keeps and (self.keeps_all or self._sizeof(inputs) <= _LIGHT)
 
     def keep(self, mark: Mark, value: Any) -> None:
         """Keep an output; a failure is said once, and the run goes on."""

@@ -96,14 +96,15 @@ class NodeLog:
         """Note that a child run has its result."""
         raise NotImplementedError
 
-    def left(self, frame: Frame) -> None:
-        """Note that the highest frame has its result, and with it the node of the one below."""
+    def left(self, frame: Frame) -> float:
+        """Note that the highest frame has its result, and with it the node of the one below; return when."""
         entity, now = frame.entity, perf_counter()
         if entity is not None and entity.kind == LAUNCH_PLAN and isinstance(frame, GraphFrame) and frame.exports is None:
             self.ended(frame)
         # The nodes of the run's own body are told of however short it is.
         if frame is self._highest or now - frame.started >= self._short or frame.parent is self._run:
-            return self._left(frame, now)
+            self._left(frame, now)
+            return now
         notes, inside = self._notes, frame.done
         mark = len(notes) - 2 * inside
         if self._outer is frame:
@@ -112,7 +113,7 @@ class NodeLog:
         del notes[mark:]
         notes.append(frame.slot + (inside << _SHIFT))
         notes.append(now)
-        return None
+        return now
 
     def _left(self, frame: Frame, now: float) -> None:
         """Tell of the highest frame, which has its result."""
