@@ -24,7 +24,6 @@ from daskflow.entity import BRANCH, DYNAMIC, EAGER, GATE, LAUNCH_PLAN, MAP, TASK
 from daskflow.failingsteps import FailingSteps, Fall
 from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame
 from daskflow.graph import resolve
-from daskflow.keeping import Keeper
 from daskflow.keepingsteps import KeepingSteps
 from daskflow.launchplan import enter_static
 from daskflow.leases import Lease
@@ -37,6 +36,7 @@ from daskflow.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
     from daskflow.journal import Journal
+    from daskflow.keeping import Keeper
 
 
 class Execution(Whereabouts, CachingSteps, KeepingSteps, TermSteps, FailingSteps, EagerSteps):

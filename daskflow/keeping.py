@@ -198,6 +198,10 @@ class Keeper:
         """Tell whether an output that took so long to make is to be kept, with what its key is made from."""
         return self._keeps and (self.keeps_all or seconds > LONG / 4 + sum(map(self._sizeof, values)) / _RATE)
 
+    def handed_over(self, seconds: float) -> float:
+        """Return how long something took, of which parts were handed over, and so had lasted, in spite of what its end took."""
+        return max(seconds, 2 * LONG)
+
     def is_light(self, inputs: Mapping[str, Any]) -> bool:
         """Tell whether inputs are read through for a key at once, though what they are given to may take no longer."""
         return self._keeps and (self.keeps_all or self._sizeof(inputs) <= _LIGHT)

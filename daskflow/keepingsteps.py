@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from daskflow.frames import Frame, GraphFrame
-from daskflow.keeping import LONG, Keeper
 from daskflow.stacks import node_address, stack
 
 if TYPE_CHECKING:
     from daskflow.journal import Journal
+    from daskflow.keeping import Keeper
 
 _WHILE = 1.0  # second
 
@@ -72,8 +72,8 @@ class KeepingSteps:
             return
         seconds = time.perf_counter() - frame.started
         if frame.mark is not None:
-            # What was handed over took a while, of which this execution knows only the end.
-            if keeper.worthwhile(max(seconds, 2 * LONG), value):
+            # Of what was handed over this execution knows only the end.
+            if keeper.worthwhile(keeper.handed_over(seconds), value):
                 self._wait(keeper.keep, {"mark": frame.mark, "value": value})
         elif frame.given is not None and seconds >= keeper.least and frame.parent is not None:
             self._keep(keeper, frame.parent, frame.slot, frame.entity, frame.given, value, seconds)

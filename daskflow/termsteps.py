@@ -13,7 +13,6 @@ from daskflow import planslots
 from daskflow.entity import LAUNCH_PLAN
 from daskflow.errors import PlanBusy
 from daskflow.frames import Frame
-from daskflow.keeping import Keeper
 from daskflow.stacks import node_address
 from daskflow.taskcontext import Place
 from daskflow.taskoptions import TaskOptions
@@ -21,6 +20,7 @@ from daskflow.terms import NOTHING, PlanLimit, Terms
 
 if TYPE_CHECKING:
     from daskflow.journal import Journal
+    from daskflow.keeping import Keeper
 
 logger = logging.getLogger(__name__)
 

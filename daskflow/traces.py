@@ -5,10 +5,12 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import traceback
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
 _MOST_FRAMES = 50  # at each end of a traceback
@@ -50,6 +52,8 @@ def length(trace: TracebackType | None) -> int:
 
 def users_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
     """Return the lines of a traceback that are users' own: neither ours nor the libraries' that brought the exception here."""
+    import traceback
+
     own = [one for one in traceback.extract_tb(bounded_traceback(trace)) if not is_ours(one.filename) and "<frozen" not in one.filename]
     last = max((index for index, one in enumerate(own) if _is_library(one.filename)), default=-1)
     return own[last + 1 :] or own
