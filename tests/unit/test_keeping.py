@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import Counter
 from typing import Any
 
@@ -14,6 +15,7 @@ import daskflow as fl
 from daskflow.errors import OptionError
 from daskflow.execute import Execution
 from daskflow.keeping import Keeper, Keeping, checked_mode, prepare
+from daskflow.outputs import Outputs
 from daskflow.scope import Scope
 from daskflow.stacks import root_frame
 
@@ -193,6 +195,32 @@ def test_auto_keeps_what_took_long(tmp_path: Any) -> None:
     assert not keeper.worthwhile(0.004, b"x")
     assert not keeper.worthwhile(0.05, b"x" * 100_000_000)
     assert keeper.least == 0.02
+
+
+@fl.task
+def lasts(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+@fl.dynamic
+def lasting(seconds: float) -> float:
+    return lasts(seconds=seconds)
+
+
+@fl.workflow
+def around(seconds: float) -> float:
+    return lasting(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kept"), [("auto", {"lasting", "lasting/lasts"}), ("all", {"", "lasting", "lasting/lasts"}), ("off", set())]
+)
+def test_what_the_run_itself_gives_is_not_kept_beside_what_it_is_made_of(tmp_path: Any, mode: str, kept: set[str]) -> None:
+    """When the body of a run ends, so does the run: what it gives is kept only where everything is; each body below it is."""
+    keeper = Keeper(Keeping(mode, str(tmp_path / "cache"), "r1"), "u", "r1")
+    assert execute(around, {"seconds": 0.05}, keeper) == 0.05
+    assert set(Outputs(str(tmp_path / "cache"), "r1").index()) == kept
 
 
 @pytest.mark.parametrize("mode", ["some", None, True, "ALL"])
