@@ -204,6 +204,12 @@ class Admission:
         """How many units wait."""
         return self._root.members - self._root.running
 
+    def starving(self) -> set[str]:
+        """Return the runs of which nothing runs, though something could if others left it a place."""
+        if self._root.running < self._root.limit:
+            return set()
+        return {run.id for run in self._runs.values() if not run.running and run.offered is not None}
+
     def is_empty(self) -> bool:
         """Return True if nothing waits or runs, and no run or pool is remembered."""
         return not (self._units or self._runs or self._pools)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +22,22 @@ class Announcer:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self._listeners: set[str] = set()
+        #: What workers are to be told that were sent units and have not said hello: Dask would have them die of what they do not know.
+        self._untold: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self._hungry = True
         self._full: set[str] = set()
 
     def add(self, worker: str) -> None:
-        """Take up a worker, and tell it how things are."""
+        """Take up a worker, and tell it how things are, and what it was to be told before."""
         self._listeners.add(worker)
         self._tell(worker, list(self._full), [])
+        for message in self._untold.pop(worker, ()):
+            self._send(worker, message)
 
     def remove(self, worker: str) -> None:
         """Forget a worker."""
         self._listeners.discard(worker)
+        self._untold.pop(worker, None)
 
     def announce(self, hungry: bool, pools: Mapping[str, bool]) -> None:
         """Tell workers when the cluster begins, or ceases, to have threads with nothing to do, and limits to be full."""
@@ -60,13 +66,20 @@ class Announcer:
 
     def _tell_unit(self, key: str, message: dict[str, Any]) -> bool:
         task = self.scheduler.tasks.get(key)
-        return task is not None and task.processing_on is not None and self._send(task.processing_on.address, message)
+        if task is None or task.processing_on is None:
+            return False
+        worker = task.processing_on.address
+        if worker in self._listeners:
+            return self._send(worker, message)
+        self._untold[worker].append(message)
+        return True
 
     def _tell(self, worker: str, full: list[str], free: list[str]) -> None:
         self._send(worker, {"op": "daskflow-hungry", "hungry": self._hungry, "full": full, "free": free})
 
     def _send(self, worker: str, message: dict[str, Any]) -> bool:
-        listens = worker in self.scheduler.stream_comms and worker in self._listeners
-        if listens:
+        # One that is going has no stream any more.
+        is_there = worker in self.scheduler.stream_comms
+        if is_there:
             self.scheduler.worker_send(worker, message)
-        return listens
+        return is_there

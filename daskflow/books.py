@@ -26,7 +26,7 @@ from daskflow.records import (
     Value,
     Wake,
 )
-from daskflow.scope import falls, is_in
+from daskflow.scope import cancelled_at, falls, is_in
 from daskflow.terms import NOTHING, PlanLimit
 
 
@@ -77,7 +77,7 @@ class Books:
         fallen = [domain for domain in unit.domain if domain in run.fallen]
         if fallen:
             self._end_failed(unit, run.fallen[fallen[0]])
-        elif run.cancelled and (place := next((one for one in run.cancelled if is_in(unit.address, one)), None)):
+        elif run.cancelled and (place := cancelled_at(unit.address, run.cancelled)) is not None:
             self._cease(unit, place)
         elif not unit.missing:
             self._enqueue(unit)
@@ -310,8 +310,10 @@ class Books:
 
     def _drop_units(self, run: Run) -> None:
         units = list(run.units.values())
-        for unit in units:
+        # The last first: as long as who is next stays the same, that is all there is to do.
+        for unit in reversed(units):
             self.admission.release(unit.key)
+        for unit in units:
             if unit.state is State.RUNNING:
                 self.instructions.append(Stop(unit.key))
             if unit.created:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from daskflow.errors import RunCancelled
@@ -14,9 +17,19 @@ if TYPE_CHECKING:
     from daskflow.payload import Payload
     from daskflow.unit import Link
 
+logger = logging.getLogger(__name__)
+
 #: Seconds between two looks into a unit that is between two nodes, and how many.
 _PAUSE = 0.005
 _LOOKS = 60
+
+
+def hear(handler: Callable[..., object], **message: Any) -> None:
+    """Hear what the scheduler says; a fault of ours would have Dask take the connection for broken, and end the worker."""
+    try:
+        handler(**message)
+    except Exception:
+        logger.exception("daskflow: a fault at what the scheduler said of unit %s", message.get("key"))
 
 
 class CancelledHere:
@@ -37,8 +50,8 @@ class CancelledHere:
         self._waiting: dict[str, list[str]] = {}
         #: Why units do not count that are about to be executed: Dask lets none of them go that it has begun with.
         self.stopped: dict[str, RunCancelled] = {}
-        worker.stream_handlers["daskflow-cancel-node"] = self._on_cancel
-        worker.stream_handlers["daskflow-stop"] = self._on_stop
+        worker.stream_handlers["daskflow-cancel-node"] = partial(hear, self._on_cancel)
+        worker.stream_handlers["daskflow-stop"] = partial(hear, self._on_stop)
 
     def begins(self, payload: Payload, execution: Execution) -> None:
         """Tell an execution, which can be found by its unit's key from now on, what was cancelled before."""

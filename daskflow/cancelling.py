@@ -29,8 +29,8 @@ class Cancelling:
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._of = coordinator
-        #: By unit and address, what its worker is to say.
-        self._asked: dict[tuple[str, str], asyncio.Future[bool]] = {}
+        #: By run and address, what the workers of units are to say.
+        self._asked: dict[tuple[str, str], dict[str, asyncio.Future[bool]]] = {}
         self.handlers: dict[str, Callable[..., Any]] = {"daskflow_cancel": self.cancel, "daskflow_detach": self.detach}
         self.stream_handlers: dict[str, Callable[..., None]] = {
             "daskflow-cancelled": self._on_cancelled,
@@ -61,12 +61,11 @@ class Cancelling:
     async def _cancel_at(self, run: Run, place: str) -> bool:
         found = self._of.ledger.cancel_at(run.id, place)
         self._of.flush()
-        asked = {one: answer for one, answer in self._asked.items() if one[1] == place and one[0] in run.units}
+        asked = [answer for unit, answer in self._asked.get((run.id, place), {}).items() if unit in run.units]
         if asked:
-            await asyncio.wait(asked.values(), timeout=_PATIENCE)
-        for one in asked:
-            self._asked.pop(one, None)
-        return found or any(answer.done() and answer.result() for answer in asked.values())
+            await asyncio.wait(asked, timeout=_PATIENCE)
+        self._asked.pop((run.id, place), None)
+        return found or any(answer.done() and answer.result() for answer in asked)
 
     async def detach(self, run: str) -> str | None:
         """Have a run go on whoever goes, and be kept until somebody forgets it; return its status, ``None`` where it is not known."""
@@ -87,13 +86,16 @@ class Cancelling:
         if payload is not None:
             # Should it be begun anew, it is told again.
             payload.cancelled = (*payload.cancelled, one.place)
-        if self._of.announcer.cancelled(one.key, one.place):
-            self._asked.setdefault((one.key, one.place), asyncio.get_running_loop().create_future())
+            if self._of.announcer.cancelled(one.key, one.place):
+                asked = self._asked.setdefault((payload.run, one.place), {})
+                asked.setdefault(one.key, asyncio.get_running_loop().create_future())
 
     def _on_cancelled(self, worker: str, key: str, place: str, found: bool) -> None:
-        answer = self._asked.get((key, place))
-        if answer is not None and not answer.done():
-            answer.set_result(found)
+        # The unit may be gone by now, and its run with it.
+        answers = [answers[key] for (_, at), answers in self._asked.items() if at == place and key in answers]
+        for answer in answers:
+            if not answer.done():
+                answer.set_result(found)
 
     def _on_ceased(self, worker: str, key: str, place: str) -> None:
         payload = self._of.tasks.payload(key)
@@ -101,8 +103,6 @@ class Cancelling:
             payload.ceased = (*payload.ceased, place)
 
     def _ceased(self, one: Ceased) -> None:
-        entry = self._of.register.runs.get(one.run)
-        if entry is not None:
-            journal = Journal()
-            journal.fell(one.place)
-            entry.story.tell(journal.report())
+        journal = Journal()
+        journal.fell(one.place)
+        self._of.tell(one.run, journal.report())

@@ -148,6 +148,8 @@ KEYS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "unit-output-bytes": ("16MiB", _bytes),
     # The number of executing nodes that a run may have where no word of a user's says otherwise; 0 for unlimited.
     "max-parallelism": (DEFAULT_MAX_PARALLELISM, _limit),
+    # How long a run waits for a worker, which is not there, until its driver logs that; 0 for never.
+    "no-worker-warning": ("10s", _seconds),
     # Whether what is cached is looked up and stored.
     "cache.enabled": (True, _flag),
     # Where: a directory, or a URL of fsspec's.

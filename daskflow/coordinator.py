@@ -12,6 +12,7 @@ import logging
 import pickle
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from daskflow.alarms import Alarms
@@ -24,6 +25,7 @@ from daskflow.pace import Pace
 from daskflow.payload import Payload
 from daskflow.records import Adopt, Create, Ended, FailedItem, Fell, Free, Lift, Status, Stop, Value, Wake, plain_failure
 from daskflow.register import Entry, Register
+from daskflow.stranded import lacking
 from daskflow.versions import versions
 from daskflow.wire import read_pool, read_spec
 
@@ -34,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 #: Seconds from a change until units that wait at one worker are moved to another.
 _REBALANCE_AFTER = 0.1
+#: Seconds that a run waits for its first thread until others' units are cut.
+_STARVED_AFTER = 0.5
+#: Seconds that the client of a run may take to be there.
+_GRACE = 60.0
 #: Seconds for which the result of a run that was left is kept in the cluster.
 DETACHED_KEPT = 600.0
 
@@ -58,6 +64,9 @@ class Coordinator:
         self.alarms = Alarms(self._wake)
         self._scheduled = False
         self._rebalancing: asyncio.TimerHandle | None = None
+        #: The runs of which nothing has been executed for a while, though it could be.
+        self._starved: set[str] = set()
+        self._looking: asyncio.TimerHandle | None = None
         self._pace = Pace()
         self.cancelling = Cancelling(self)
         self._handlers: dict[str, Callable[..., Any]] = {
@@ -72,6 +81,7 @@ class Coordinator:
             "daskflow_answer": self.answer,
             "daskflow_answered": self.answered,
             "daskflow_history": self.history,
+            "daskflow_lacking": self.lacking,
             **self.cancelling.handlers,
         }
         self._carriers: dict[type, Callable[[Any], object]] = {
@@ -108,7 +118,7 @@ class Coordinator:
                 "Dask would fail units that wait for their turn; unset it"
             )
         self.scheduler.handlers.update(self._handlers)
-        self.scheduler.stream_handlers.update(self._stream_handlers)
+        self.scheduler.stream_handlers.update({op: partial(self._hear, handler) for op, handler in self._stream_handlers.items()})
         self.workers_changed()
 
     # ------------------------------------------------------------ what clients ask
@@ -128,8 +138,8 @@ class Coordinator:
         options: dict[str, Any],
         name: str,
         about: dict[str, Any],
-    ) -> None:
-        """Begin a run."""
+    ) -> bool:
+        """Begin a run; the answer is always the same."""
         self.ledger.submit(run, read_spec(spec), client, map(read_spec, inputs))
         options["resources"] = list(self.scheduler.resources)
         self.register.add(run, Entry(digest, options, name), code)
@@ -137,6 +147,15 @@ class Coordinator:
             run, name, {"spec": spec, "inputs": inputs, "digest": digest, "code": code, "about": about, "options": options}
         )
         self.flush_soon()
+        if client not in self.scheduler.clients:
+            # One that is connecting anew comes back; one that died just now does not, and nobody would say that it is gone.
+            asyncio.get_running_loop().call_later(_GRACE, self._drop_orphan, run)
+        return True
+
+    def _drop_orphan(self, run: str) -> None:
+        record = self.ledger.runs.get(run)
+        if record is not None and not self.cancelling.is_detached(run) and record.owner not in self.scheduler.clients:
+            self._retire(run)
 
     async def wait(self, run: str) -> dict[str, Any]:
         """Return what became of a run, once it has ended, and forget it, unless its result is still to be fetched, or it is detached."""
@@ -184,6 +203,10 @@ class Coordinator:
         record = self.ledger.runs.get(run)
         return None if record is None else (record.status.value, record.answered)
 
+    async def lacking(self, run: str) -> tuple[Any, ...] | None:
+        """Return what a run waits for that no worker gives; None where it does not."""
+        return lacking(self.ledger, self.tasks, run)
+
     async def state(self) -> dict[str, Any]:
         """Return how much there is of everything."""
         return {
@@ -216,6 +239,14 @@ class Coordinator:
             self.register.drop(run)
 
     # ------------------------------------------------------------ what units say
+
+    def _hear(self, handler: Callable[..., object], **message: Any) -> None:
+        """Hear what a worker says; a fault of ours would have Dask take the worker for broken, and remove it."""
+        try:
+            handler(**message)
+        except Exception as error:
+            self._fault(message.get("key", ""), error)
+            self.flush_soon()
 
     def _on_hello(self, worker: str, **_: Any) -> None:
         self.announcer.add(worker)
@@ -253,9 +284,9 @@ class Coordinator:
         self, worker: str, key: str, failure: list[Any], report: bytes | None = None, run: str | None = None, whole: bool = False
     ) -> None:
         if self.tasks.is_on(key, worker):
-            entry = self._note(key, report)
-            unit = self.ledger.units[key]
-            if entry is not None and entry.story.ended is None and not unit.domain:
+            entry, unit = self._note(key, report), self.ledger.units.get(key)
+            # There is none where the run has ended a moment ago: Dask is still to be told.
+            if entry is not None and unit is not None and entry.story.ended is None and not unit.domain:
                 entry.story.failed = run
             self._guarded(key, lambda: self.ledger.fail(key, {"failure": failure}, whole))
 
@@ -283,8 +314,14 @@ class Coordinator:
         return self.register.runs.get(unit.run.id) if unit is not None else None
 
     def _note(self, key: str, report: bytes | None) -> Entry | None:
-        if entry := self._entry(key):
-            entry.story.tell(report and self.chronicle.report(self.ledger.units[key].run.id, report))
+        unit = self.ledger.units.get(key)
+        return None if unit is None else self.tell(unit.run.id, report)
+
+    def tell(self, run: str, report: bytes | None) -> Entry | None:
+        """Keep what is told of a run, and write it down."""
+        entry = self.register.runs.get(run)
+        if entry is not None and report:
+            entry.story.tell(self.chronicle.report(run, report))
         return entry
 
     def _guarded(self, key: str, action: Callable[[], object]) -> None:
@@ -307,6 +344,7 @@ class Coordinator:
     def transition(self, key: Any, finish: str) -> None:
         """Follow a task of Dask's; most are none of ours."""
         if key not in self.ledger.units:
+            self._forget_dropped(key, finish)
             return
         try:
             self._follow(key, finish)
@@ -331,6 +369,12 @@ class Coordinator:
                 self.ledger.ready(key)
         elif finish == "released" or (finish == "waiting" and self.tasks.waits_for_data(key)):
             self._unready(key)
+
+    def _forget_dropped(self, key: Any, finish: str) -> None:
+        """Let go of what is known of a unit that the ledger has dropped, since its run has ended."""
+        self._pace.forget(key)
+        if finish == "forgotten" and self.tasks.payload(key) is not None:
+            self.tasks.forgotten(key)
 
     def _time(self, key: str, finish: str) -> None:
         if finish == "processing":
@@ -399,12 +443,16 @@ class Coordinator:
         created: list[str] = []
         freed: dict[str, list[str]] = defaultdict(list)
         for one in instructions:
-            if isinstance(one, Create):
-                created.append(self._create(one))
-            elif isinstance(one, Free):
-                freed[one.run].append(one.key)
-            elif not isinstance(one, Lift):
-                self._carriers[type(one)](one)
+            try:
+                if isinstance(one, Create):
+                    created.append(self._create(one))
+                elif isinstance(one, Free):
+                    freed[one.run].append(one.key)
+                elif not isinstance(one, Lift):
+                    self._carriers[type(one)](one)
+            except Exception as error:
+                # Those after it are other runs' as well, and one may be the end of a run, which somebody waits for.
+                self._fault(getattr(one, "key", ""), error)
         self.tasks.start(created)
         self.tasks.lift([one.key for one in instructions if isinstance(one, Lift)])
         for run, keys in freed.items():
@@ -416,17 +464,18 @@ class Coordinator:
 
     def _ended(self, run: str) -> None:
         self.alarms.drop(run)
-        if entry := self.register.runs.get(run):
-            record = self.ledger.runs.get(run)
-            status = record.status if record is not None else Status.ABORTED
-            failure = record.failure if record is not None else None
-            value = entry.value[1] if entry.value is not None and record is not None and entry.value[0] == record.result else None
-            self.chronicle.end(run, status, None if failure is None else plain_failure(failure), value)
-            entry.story.end(status)
-            entry.ended.set()
-            if self.cancelling.is_detached(run):
-                # Nobody may ever ask; the history has it then.
-                asyncio.get_running_loop().call_later(DETACHED_KEPT, self._retire, run)
+        entry, record = self.register.runs.get(run), self.ledger.runs.get(run)
+        if entry is None:
+            return
+        status = record.status if record is not None else Status.ABORTED
+        entry.story.end(status)
+        entry.ended.set()
+        if self.cancelling.is_detached(run):
+            # Nobody may ever ask; the history has it then.
+            asyncio.get_running_loop().call_later(DETACHED_KEPT, self._retire, run)
+        failure = record.failure if record is not None else None
+        value = entry.value[1] if entry.value is not None and record is not None and entry.value[0] == record.result else None
+        self.chronicle.end(run, status, None if failure is None else plain_failure(failure), value)
 
     def _create(self, one: Create) -> str:
         names = tuple(name for name, _ in one.deps)
@@ -449,9 +498,19 @@ class Coordinator:
 
     def _broadcast(self) -> None:
         admission = self.ledger.admission
-        self.announcer.announce(admission.n_running < self.tasks.total_threads, admission.take_changed())
+        starving = admission.starving()
+        self._starved &= starving
+        if starving and self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(_STARVED_AFTER, self._look_for_starved, starving)
+        # Units that last hand over what they have not started when somebody has time for it: so they do for a run that gets nothing.
+        self.announcer.announce(admission.n_running < self.tasks.total_threads or bool(self._starved), admission.take_changed())
         if admission.n_running > 1:
             self._rebalance_soon()
+
+    def _look_for_starved(self, before: set[str]) -> None:
+        self._looking = None
+        self._starved = before & self.ledger.admission.starving()
+        self._broadcast()
 
     def _rebalance_soon(self) -> None:
         if self._rebalancing is None:

@@ -46,6 +46,16 @@ class DaskTasks:
         """How many threads the workers have together."""
         return int(self.scheduler.total_nthreads)
 
+    @property
+    def total_workers(self) -> int:
+        """How many workers there are."""
+        return len(self.scheduler.workers)
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether any worker takes tasks now: one that is paused, or goes, does not."""
+        return bool(self.scheduler.running)
+
     def create(self, payload: Payload, deps: Iterable[str], depth: int) -> str:
         """Make a task whose dependencies exist; return its key, for :meth:`start`.
 
@@ -174,15 +184,25 @@ class DaskTasks:
             del self.scheduler.clients[client]
 
     def payload(self, key: str) -> Payload | None:
-        """Return the payload of a task of ours."""
+        """Return the payload of a task, if it is one of ours."""
         task = self.scheduler.tasks.get(key)
-        spec: Any = None if task is None else task.run_spec
-        return spec.args[0] if spec is not None and isinstance(spec.args[0], Payload) else None
+        args = () if task is None else getattr(task.run_spec, "args", ())
+        return args[0] if args and isinstance(args[0], Payload) else None
 
     def is_on(self, key: str, worker: str) -> bool:
         """Tell whether the task is assigned to the worker of that address."""
         task = self.scheduler.tasks.get(key)
         return task is not None and task.processing_on is not None and task.processing_on.address == worker
+
+    def is_processing(self, key: str) -> bool:
+        """Tell whether the task is assigned to any worker."""
+        task = self.scheduler.tasks.get(key)
+        return task is not None and task.processing_on is not None
+
+    def unplaced(self) -> list[tuple[str, dict[str, float]]]:
+        """Return the tasks that ask for what no worker has, with that; not those that are held back, which ask nobody yet."""
+        waiting = [task for task in self.scheduler.unrunnable if not task.worker_restrictions]
+        return [(str(task.key), task.resource_restrictions) for task in waiting if task.resource_restrictions]
 
     def waits_for_data(self, key: str) -> bool:
         """Tell whether the task's dependencies must be computed again first."""

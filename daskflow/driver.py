@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import pickle
 import re
 import weakref
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from daskflow import failed, shipping
@@ -20,11 +21,14 @@ from daskflow.children import Family
 from daskflow.errors import ClusterError, InputError, OptionError, RunCancelled, SchedulerLost, VersionMismatch
 from daskflow.records import Status
 from daskflow.result import Result
+from daskflow.stranded import Lacking, message
 from daskflow.terms import Gate
 from daskflow.versions import mismatch, versions
 
 if TYPE_CHECKING:
     from distributed import Client
+
+logger = logging.getLogger(__name__)
 
 #: Dask loads it by this name; nothing here is built on it.
 _PLUGIN = "daskflow_plugins.scheduler"
@@ -100,14 +104,41 @@ def daskflow_version() -> str:
 async def submit(client: Client, **message: Any) -> None:
     """Begin a run."""
     async with _connection(client) as scheduler:
+        if await scheduler.daskflow_submit(client=client.id, **message):
+            return
+        # A scheduler that was started anew at the same address does not know what is asked, and Dask answers with nothing.
+        _ready.discard(client)
+        await ensure_ready(client)
         await scheduler.daskflow_submit(client=client.id, **message)
 
 
-async def outcome(client: Client, run: str) -> dict[str, Any]:
-    """Wait until a run has ended; return what became of it."""
+async def outcome(client: Client, run: str, patience: float = 0.0) -> dict[str, Any]:
+    """Wait until a run has ended; return what became of it.
+
+    That it waits for a worker which is not there is logged once, when that has been so for some seconds; never where these are 0.
+    """
     async with _connection(client) as scheduler:
-        ended: dict[str, Any] = await scheduler.daskflow_wait(run=run)
-    return ended
+        telling = asyncio.ensure_future(_tell_lacking(client, run, patience)) if patience else None
+        try:
+            ended: dict[str, Any] | None = await scheduler.daskflow_wait(run=run)
+        finally:
+            if telling is not None:
+                telling.cancel()
+    return ended or {"status": None, "value": None}
+
+
+async def _tell_lacking(client: Client, run: str, patience: float) -> None:
+    lacks: Lacking | None = None
+    scheduler: Any = client.scheduler
+    # Who waits for the run's end is told if the connection breaks.
+    with suppress(OSError):
+        while True:
+            await asyncio.sleep(patience / 2)
+            before, answer = lacks, await scheduler.daskflow_lacking(run=run)
+            lacks = None if answer is None else Lacking(*answer)
+            if lacks is not None and lacks == before:
+                logger.warning("%s", message(run, _address(client), lacks))
+                return
 
 
 async def fetch(client: Client, key: str) -> Any:
@@ -144,7 +175,8 @@ async def cancel(client: Client, run: str, address: str | None = None) -> bool:
     Returns
     -------
     bool
-        Whether something was executing, or waiting, there. If not, what is at the address will fail as soon as it would begin.
+        Whether something was found there that executes, or waits. What waits within something that has not begun itself is not found; it
+        will fail as soon as it would begin.
 
     Raises
     ------
@@ -157,7 +189,8 @@ async def cancel(client: Client, run: str, address: str | None = None) -> bool:
     if place.startswith(f"{run}."):
         place = await _address_of(client, run, place)
     async with _connection(client) as scheduler:
-        answer = await scheduler.daskflow_cancel(run=run, place=place)
+        # A scheduler that was started anew does not know what is asked.
+        answer = await scheduler.daskflow_cancel(run=run, place=place) or {"status": None}
     _check_goes_on(client, run, answer["status"], "cancelled")
     return bool(answer["found"])
 
@@ -214,7 +247,7 @@ def _check_goes_on(client: Client, run: str, status: str | None, what: str) -> N
 
 
 async def detach(client: Client, run: str) -> None:
-    """Have a run go on when its client goes; it, and its result, is kept until :func:`retire`.
+    """Have a run go on when its client goes; it is kept until :func:`retire`, or for ten minutes after its end.
 
     Raises
     ------

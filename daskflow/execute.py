@@ -115,7 +115,7 @@ class Execution(Whereabouts, CachingSteps, KeepingSteps, TermSteps, FailingSteps
         self.surroundings = Surroundings()
         self._held: dict[str, Lease] = {}
         self._limited = False
-        self.cancels: list[str] = []
+        self.cancels: dict[str, None] = {}
         self.ceased: dict[str, None] = {}
         self.ceases: Callable[[str], None] | None = None
         self._fallen: list[Fall] = []

@@ -9,10 +9,10 @@ from daskflow.cachingsteps import NotCached
 from daskflow.catching import catch, is_overflow, is_spread
 from daskflow.eagerframe import drop
 from daskflow.entity import TASK
-from daskflow.failed import Failed, cancelled
+from daskflow.failed import cancelled
 from daskflow.frames import Frame
 from daskflow.outcome import annotate, where_of
-from daskflow.scope import Scope, is_in
+from daskflow.scope import Scope, cancelled_at, is_in
 from daskflow.stacks import called, has_node, levels, node_address, stack
 from daskflow.taskcontext import Surroundings, leave
 from daskflow.where import Where
@@ -49,7 +49,7 @@ class FailingSteps:
     mocks: Any
     surroundings: Surroundings
     #: The addresses of what was cancelled, and is not to begin.
-    cancels: list[str]
+    cancels: dict[str, None]
     #: The addresses at which something was ended, or not begun; whoever makes a lost value again must fail the same.
     ceased: dict[str, None]
     ceases: Callable[[str], None] | None
@@ -122,7 +122,8 @@ class FailingSteps:
             if self.journal is not None:
                 self._tell_failed(catcher.frame, dropped)
             drop(dropped)
-            self.frame = catcher.frame
+            # What has failed is no more what is executing: it would fail once more of a second word that it was cancelled.
+            self.frame, self.current = catcher.frame, (catcher.frame, -1)
         if self.fell is not None and catcher.frame is not None and catcher.domains:
             self.fell(catcher.domains, catcher.error)
         if self.item_failed is not None and catcher.fell is not None and is_spread(catcher.fell[0]):
@@ -143,7 +144,7 @@ class FailingSteps:
 
     def cancel(self, place: str) -> None:
         """Fail, before the next node, what is executed at an address, or below it, and begin nothing there; from any thread."""
-        self.cancels.append(place)
+        self.cancels[place] = None
         self._fallen.append(Fall(place=place))
 
     def has(self, place: str) -> bool:
@@ -172,26 +173,22 @@ class FailingSteps:
             if fall.holds(frame.scope):
                 # What is to be executed once it has failed is a part of it as well.
                 return (frame, -1) if frame.parent is None else (frame.parent, frame.slot)
-        frame, slot = self.current
-        # What has failed already fails once.
-        here = fall.place and frame is self.frame and (slot < 0 or type(frame.values[slot]) is not Failed)
-        return self.current if here and self._is_at(fall.place) else None
+        return self.current if fall.place and self.current[0] is self.frame and self._is_at(fall.place) else None
 
     def _is_at(self, place: str) -> bool:
         return is_in(self._address(*self.current), place)
 
     def _address(self, frame: Frame, slot: int) -> str:
         """Return the address of a node, as whoever cancels knows it: the call of a body that a run begins with is the run."""
-        return "" if slot >= 0 and frame.holds_run and self.entity().kind != TASK else node_address(frame, slot)
+        return "" if slot >= 0 and frame.holds_run and getattr(self.entity(), "kind", "") != TASK else node_address(frame, slot)
 
     def _refuse(self, frame: Frame, slot: int) -> None:
         """Fail a node that is about to be executed, if it was cancelled."""
-        address = self._address(frame, slot)
-        for place in self.cancels:
-            if is_in(address, place):
-                self._cease(place)
-                self._tell_fell(frame, slot)
-                raise cancelled(frame.scope.run_id.partition(".")[0], place)
+        place = cancelled_at(self._address(frame, slot), self.cancels)
+        if place is not None:
+            self._cease(place)
+            self._tell_fell(frame, slot)
+            raise cancelled(frame.scope.run_id.partition(".")[0], place)
 
     def _cease(self, place: str) -> None:
         if place not in self.ceased:

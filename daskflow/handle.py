@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
-from daskflow import driver
+from daskflow import config, driver
 from daskflow.children import CacheReport, Children, Family
 from daskflow.errors import ClusterError, InputError, SchedulerLost
 from daskflow.records import Status
@@ -152,7 +152,8 @@ class Run(Viewed):
         Returns
         -------
         bool
-            Whether something was executing, or waiting, there. If not, what is at the path fails as soon as it would begin.
+            Whether something was found there that executes, or waits. What waits within something that has not begun itself is not
+            found; it fails as soon as it would begin.
 
         Raises
         ------
@@ -165,7 +166,9 @@ class Run(Viewed):
         return self._blocking(self._cancel(path))
 
     def detach(self) -> Any:
-        """Have the run go on when this process ends, or the handle is gone. It, and its result, is kept until somebody has asked for that.
+        """Have the run go on when this process ends, or the handle is gone. Its result is kept on the cluster until it is asked for here.
+
+        Ten minutes after its end only the history has it (:func:`~daskflow.get_run`).
 
         Raises
         ------
@@ -264,20 +267,20 @@ class Run(Viewed):
 
     def _start(self, message: dict[str, Any]) -> None:
         """Submit the run and follow it; errors of the submission are raised at once where the client is a blocking one."""
-        self._probed = "probe" in message["options"]
+        self._probed, patience = "probe" in message["options"], config.get("no-worker-warning")
         submitted = self._submitted = self._submit(_begin(self._client, message))
         if not self._client.asynchronous:
             submitted.result()
-        self._task = self._submit(self._follow(submitted))
+        self._task = self._submit(self._follow(submitted, patience))
 
     async def _begun(self) -> None:
         """Wait until the scheduler knows the run: an asynchronous client's is still being submitted when the user has it."""
         if self._submitted is not None:
             await asyncio.shield(asyncio.wrap_future(self._submitted))
 
-    async def _follow(self, submitted: concurrent.futures.Future[None]) -> None:
+    async def _follow(self, submitted: concurrent.futures.Future[None], patience: float) -> None:
         await asyncio.wrap_future(submitted)
-        ended = await driver.outcome(self._client, self.id)
+        ended = await driver.outcome(self._client, self.id, patience)
         if self._close is not None or self._probed:
             self._family = await driver.children(self._client, self.id)
         if ended["value"] is not None:

@@ -278,7 +278,8 @@ class Ledger(Books):
             return False
         unit.deaths += died
         if unit.deaths > self.most_deaths:
-            self._fail(unit, Crash(key, unit.deaths, unit.address))
+            # Others may have read its result, if it has had one: that can be taken back only with the run.
+            self._fail(unit, Crash(key, unit.deaths, unit.address), () if unit.finished else unit.domain)
             return False
         self.admission.release(key)
         unit.state = State.LOST if unit.refs else State.FREED
@@ -301,7 +302,8 @@ class Ledger(Books):
         if unit.refs == 0:
             self._delete(unit)
         elif unit.state not in (State.TAILED, State.FAILED):
-            self.fail_run(unit.run.id, LedgerError(f"Dask has forgotten the task {key}, which is needed"))
+            why = f"Dask has forgotten the task {key}, which is needed: the cluster was restarted, or somebody cancelled the task"
+            self.fail_run(unit.run.id, {"fault": why, "address": unit.address})
 
     def living(self) -> Iterator[Run]:
         """Yield the runs that have not ended."""

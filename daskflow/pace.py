@@ -51,6 +51,10 @@ class Pace:
         self.mean += _WEIGHT * (self._clock() - began - self.mean)
         return True
 
+    def forget(self, key: str) -> None:
+        """Forget a unit whose end says nothing, since it is the end of its run."""
+        self._began.pop(key, None)
+
     def capacity(self, threads: int) -> int:
         """Return how many units may be let in for so many threads."""
         return math.ceil(threads * (_PER_THREAD if self.mean < _SHORT else 1))

@@ -328,7 +328,7 @@ class RunView:
         Returns
         -------
         bool
-            Whether something was executing, or waiting, there. If not, what is at the path fails as soon as it would begin.
+            Whether something was found there that executes, or waits. If not, what is at the path fails as soon as it would begin.
 
         Raises
         ------

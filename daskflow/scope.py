@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from daskflow.admission import Pool
@@ -178,6 +178,17 @@ def above_all(address: str) -> Iterator[str]:
     while address:
         yield address
         address = address[: max(address.rfind("/"), address.rfind("["), 0)]
+
+
+def cancelled_at(address: str, places: Container[str]) -> str | None:
+    """Return the innermost of some addresses, however many, that an address is, or is below; ``None`` where there is none.
+
+    Examples
+    --------
+    >>> cancelled_at("level1/level2[1]/step", {"level1", "level1/level2", "level1/level"})
+    'level1/level2'
+    """
+    return next((one for one in above_all(address) if one in places), None)
 
 
 def _child_id(run_id: str, digest: bytes) -> str:

@@ -14,11 +14,12 @@ import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from daskflow import failed, shipping, tasklogs
 from daskflow.caching import CacheSettings
-from daskflow.cancelled import CancelledHere
+from daskflow.cancelled import CancelledHere, hear
 from daskflow.eagerframe import EagerFrame
 from daskflow.eagersteps import STUCK
 from daskflow.errors import VersionMismatch
@@ -74,8 +75,8 @@ class Link:
         #: The units at work, by key.
         self.units: weakref.WeakValueDictionary[str, Running] = weakref.WeakValueDictionary()
         self.cancelled = CancelledHere(self, worker)
-        worker.stream_handlers["daskflow-hungry"] = self._on_hungry
-        worker.stream_handlers["daskflow-fell"] = self._on_fell
+        worker.stream_handlers["daskflow-hungry"] = partial(hear, self._on_hungry)
+        worker.stream_handlers["daskflow-fell"] = partial(hear, self._on_fell)
         self.send({"op": "daskflow-hello"})
 
     def _on_hungry(self, hungry: bool, full: list[str], free: list[str], **_: Any) -> None:
@@ -255,8 +256,10 @@ class Running:
         self.execution.item_failed = self._item_failed
         self.execution.surroundings = self._surroundings()
         self.link.cancelled.begins(self.payload, self.execution)
-        # That may have been said before there was an execution.
-        self.execution.cancelled = self.failed or self.link.cancelled.stopped.pop(self.key, None)
+        # That may have been said before there was an execution. It may be said at this moment, too: that is not to be overwritten.
+        stopped = self.failed or self.link.cancelled.stopped.pop(self.key, None)
+        if stopped is not None:
+            self.execution.cancelled = stopped
         with nullcontext() if eager else watchdog.watching(self):
             value = tasklogs.executed(self.execution, self.journal, self.payload.options)
         if value is STUCK:

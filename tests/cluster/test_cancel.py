@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import WorkerPlugin
 
 import daskflow as fl
 from daskflow import driver
@@ -320,4 +321,35 @@ async def test_what_cannot_be_cancelled(c: Any, s: Any, *workers: Any, tmp_path:
     with pytest.raises(RunCancelled, match=f"run {going.id} was cancelled"):
         await going
     await idle(workers)
+    await assert_nothing_left(s)
+
+
+@on_cluster(workers=1)
+async def test_a_worker_that_nothing_was_sent_to_before(c: Any, s: Any, worker: Any, tmp_path: Path) -> None:
+    """What is cancelled when a worker has been sent its first unit, and has not said anything yet, is told nonetheless."""
+    asked = []
+
+    class AtOnce(WorkerPlugin):
+        def transition(self, key: Any, start: str, finish: str, **kwargs: Any) -> None:
+            if finish == "executing" and not asked:
+                asked.append(asyncio.ensure_future(coordinator(s).cancelling.cancel(run.id, "mark[0]")))
+
+    await worker.plugin_add(AtOnce())
+    run = fl.run(leaf, path=str(tmp_path / "marks"), word="one", until=str(tmp_path / "never"), client=c)
+    with pytest.raises(RunCancelled, match=r"mark\[0\] was cancelled"):
+        await asyncio.wait_for(run, 20)
+    assert (await asked[0])["status"] == "RUNNING"
+    await idle([worker])
+    await assert_nothing_left(s)
+
+
+@on_cluster()
+async def test_what_was_cancelled_stays_in_the_history(c: Any, s: Any, *workers: Any, tmp_path: Path) -> None:
+    """What was cancelled while it waited, and executed nowhere, has failed for whoever looks at the run afterwards."""
+    run = fl.run(catches, kind="gate", path="", until="", client=c)
+    while not await run.gates:
+        await asyncio.sleep(0.01)
+    assert await run.cancel("gated[0]/gate")
+    assert await run == "gated[0]/gate was cancelled"
+    assert (await run.node("gated[0]/gate")).phase == "FAILED"
     await assert_nothing_left(s)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 import pytest
 
 import daskflow as fl
-from tests.cluster.support import assert_nothing_left, on_cluster
+from tests.cluster.support import assert_nothing_left, coordinator, on_cluster
 from tests.programs import (
     Span,
     children_of_two,
@@ -82,6 +84,27 @@ def test_limits_hold_with_a_task_for_each_node(limit: int) -> None:
         await assert_nothing_left(s)
 
     test()
+
+
+@fl.task
+def naps_well(a: int) -> int:
+    time.sleep(0.02)
+    return a
+
+
+@on_cluster(workers=1, threads=2)
+async def test_a_run_is_not_starved_by_another_one_that_lasts(c: Any, s: Any, worker: Any) -> None:
+    """A run gets a thread soon, though another one has all of them for pieces of work that would last for minutes."""
+    await fl.run(naps_well, a=0, client=c)
+    load = fl.run(fl.map_task(naps_well), a=list(range(20_000)), max_parallelism=0, client=c)
+    while coordinator(s).ledger.admission.n_waiting < 2:
+        await asyncio.sleep(0.01)
+    assert await asyncio.wait_for(fl.run(naps_well, a=1, client=c), 20) == 1
+    assert load.status == "RUNNING"
+    await load.cancel()
+    while worker.state.executing_count:
+        await asyncio.sleep(0.01)
+    await assert_nothing_left(s)
 
 
 @on_cluster(workers=2, threads=4, max_parallelism=3)

@@ -7,7 +7,8 @@ import threading
 from typing import Any
 
 import pytest
-from distributed import Event
+from distributed import Client, Event, Scheduler, Worker
+from distributed.utils_test import gen_test
 
 import daskflow as fl
 from daskflow.errors import ClusterError, InputError, OptionError, RunCancelled, RunFailed
@@ -280,6 +281,21 @@ async def test_a_large_result_comes_when_it_is_asked_for(c: Any, s: Any, *worker
 
 
 @on_cluster()
+async def test_a_client_that_leaves_while_it_submits(c: Any, s: Any, *workers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose client was gone when it arrived is not executed for nobody."""
+    monkeypatch.setattr("daskflow.coordinator._GRACE", 0.05)
+    await fl.run(programs.step1, a=1, client=c)
+    with monkeypatch.context() as patch:
+        patch.setattr(c, "id", "gone")
+        run = fl.run(wait_for, label="orphan", client=c)
+        await run._begun()
+    with pytest.raises(ClusterError, match=f"does not know run {run.id}"):
+        await run
+    await Event("orphan-go").set()
+    await assert_nothing_left(s)
+
+
+@on_cluster()
 async def test_a_client_that_leaves_takes_its_runs_along(c: Any, s: Any, *workers: Any) -> None:
     """When a client closes, its runs are cancelled, and nothing of them is left."""
     from distributed import Client
@@ -330,6 +346,22 @@ async def test_inputs_named_like_parameters_of_run(c: Any, s: Any, worker: Any) 
     """Such an input can be given by position, or in a mapping."""
     assert await fl.run(greet, "me", client=c, name="greeting") == "hello me"
     assert await fl.submit(greet, {"name": "me"}, client=c) == "hello me"
+
+
+@gen_test(timeout=60)  # type: ignore[untyped-decorator]
+async def test_a_scheduler_that_was_started_anew() -> None:
+    """A client whose scheduler was replaced by another one at the same address can go on with that."""
+    async with Scheduler(host="127.0.0.1", port=0, dashboard_address=":0") as s:
+        port = s.port
+        async with Worker(s.address, dashboard_address=":0"):
+            client = await Client(s.address, asynchronous=True)
+            assert await fl.run(programs.step1, a=1, client=client) == 2
+            first = client.scheduler_comm
+    async with Scheduler(host="127.0.0.1", port=port, dashboard_address=":0") as s, Worker(s.address, dashboard_address=":0"), client:
+        while client.scheduler_comm in (None, first):
+            await asyncio.sleep(0.01)
+        assert await asyncio.wait_for(fl.run(programs.step1, a=1, client=client), 20) == 2
+        await assert_nothing_left(s)
 
 
 @on_cluster(workers=1)

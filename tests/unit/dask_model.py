@@ -28,6 +28,8 @@ class Task:
         self.wanted = True
         self.held_back = False
         self.may_spill = True
+        #: What it is to tail to, where it has spilled and goes on.
+        self.rest: tuple[Any, ...] | None = None
 
 
 class Cluster:
@@ -46,6 +48,8 @@ class Cluster:
         self.workers = workers
         self.ended: list[str] = []
         self.executed: list[str] = []
+        #: What units have said, as methods of the ledger and their arguments.
+        self.said: list[tuple[str, tuple[Any, ...]]] = []
         self.count = 0
 
     def spec(self, work: Any, deps: tuple[str, ...] = (), pool: Pool | None = None) -> Spec:
@@ -116,7 +120,7 @@ class Cluster:
         )
 
     def _lose(self, task: Task, died: bool) -> None:
-        task.state, task.value, task.worker = "released", None, None
+        task.state, task.value, task.worker, task.rest = "released", None, None, None
         if self.ledger.unready(task.key, died=died):
             task.held_back = True
         for other in list(self.tasks.values()):
@@ -159,6 +163,10 @@ class Cluster:
         if not running:
             return False
         task = self.random.choice(running)
+        if task.rest is not None:
+            self._tail(task, *task.rest)
+            self.flush()
+            return True
         values = {name: self.tasks[source].value for name, source in task.deps}
         work = [values.get(part, part) if isinstance(part, str) else part for part in self._parts(task)]
         if task.may_spill and self.random.random() < 0.6 and any(isinstance(part, tuple) for part in work):
@@ -188,19 +196,30 @@ class Cluster:
             # A unit that is run again cuts its work in another way than the first time.
             (spilled if isinstance(part, tuple) and self.random.random() < 0.7 else kept).append(part)
         specs = self._parts_of(task, spilled, pool)
-        self.ledger.spill(task.key, specs, [pool] if pool is not None and self.random.random() < 0.5 else [])
+        self.say("spill", task.key, specs, [pool] if pool is not None and self.random.random() < 0.5 else [])
         if self.random.random() < 0.2:
             self._lose(task, died=True)
             return
-        deps = tuple(spec.key for spec in specs)
+        task.rest = (kept, specs, pool)
+        # Anything may happen before it has executed what it kept.
+        if self.random.random() < 0.5:
+            self._tail(task, *task.rest)
+
+    def _tail(self, task: Task, kept: list[Any], specs: list[Spec], pool: Pool | None) -> None:
+        deps, task.rest = tuple(spec.key for spec in specs), None
         output = self._rest_of(task, (*kept, *deps), deps, pool)
-        self.ledger.tail(task.key, [output], output.key)
+        self.say("tail", task.key, [output], output.key)
         if self.random.random() < 0.2:
             self._lose(task, died=True)
             return
         task.state, task.value = "memory", 0
         self.ledger.done(task.key)
         self._sweep()
+
+    def say(self, method: str, *args: Any) -> None:
+        """Have a unit say something."""
+        self.said.append((method, args))
+        getattr(self.ledger, method)(*args)
 
     def _parts_of(self, task: Task, works: list[Any], pool: Pool | None) -> list[Spec]:
         return [self.spec(work, pool=self._inner(pool)) for work in works]

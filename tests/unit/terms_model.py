@@ -6,8 +6,8 @@ from random import Random
 from typing import Any
 
 from daskflow.admission import Pool
-from daskflow.records import Cancel, Ceased, Create, Fell, Instruction, Spec, State, Unit, Wake
-from daskflow.scope import domain_name, falls, is_in, join
+from daskflow.records import Cancel, Ceased, Create, FailedItem, Fell, Instruction, Spec, State, Unit, Wake
+from daskflow.scope import above_all, domain_name, falls, is_in, join
 from daskflow.terms import NOTHING, Gate, PlanLimit, Terms
 from tests.unit.dask_model import Cluster, Task
 
@@ -132,18 +132,22 @@ class TermsCluster(Cluster):
         return True
 
     def fail(self) -> None:
-        """Let a running unit fail, or find out that something around it has failed."""
-        running = self.processing()
+        """Let a running unit fail, or find out that something around it has failed, or that an item of a map has."""
+        running = [(task, unit) for task in self.processing() if (unit := self.ledger.units.get(task.key)) is not None]
         if not running:
             return
-        task = self.random.choice(running)
-        domain = self.ledger.units[task.key].domain
-        if domain and self.random.random() < 0.5:
-            self.ledger.fall(task.key, domain, {"failure": []})
+        task, unit = self.random.choice(running)
+        chance = self.random.random()
+        if unit.domain and chance < 0.3:
+            self.say("fall", task.key, unit.domain, {"failure": []})
+        elif unit.domain and chance < 0.6:
+            outer = unit.domain[: self.random.randrange(len(unit.domain))]
+            item = FailedItem(f"map {len(outer)}", "map", self.random.randrange(4), self.random.randrange(3), outer, "failed")
+            self.say("item_failed", task.key, item, {"failure": []})
         else:
-            self.ledger.fail(task.key, {"failure": []})
+            self.say("fail", task.key, {"failure": []}, self.random.random() < 0.2)
             self._finish(task, 0)
-        self.flush()
+        self.maybe_flush()
 
     def cancel_at(self) -> None:
         """Cancel what is at an address: nothing of it goes on, and what is beside it does if something above may fail alone."""
@@ -151,17 +155,35 @@ class TermsCluster(Cluster):
         if not places:
             return
         chosen = self.random.choice(places)
-        run, place = chosen.run, chosen.address
-        others = [unit for unit in run.units.values() if not unit.finished and falls(chosen.domain, place) not in (None, *unit.domain)]
+        # The unit itself, something around it, or something that it may have in it.
+        run, place = chosen.run, self.random.choice([chosen.address, *above_all(chosen.address), join(chosen.address, "inside")])
+        at = [unit for unit in run.units.values() if is_in(unit.address, place)]
+        domain = falls(chosen.domain, place)
+        others = [unit for unit in run.units.values() if not unit.finished and domain not in (None, *unit.domain)]
         self.ledger.cancel_at(run.id, place)
         left = [unit for unit in run.units.values() if is_in(unit.address, place) and unit.state is not State.TAILED]
         assert all(unit.finished for unit in left)
-        assert run.status.ended or all(unit.state is not State.FAILED for unit in others if not is_in(unit.address, place))
-        self.flush()
+        if chosen in at and not any(unit.domain != chosen.domain for unit in at):
+            assert run.status.ended or all(unit.state is not State.FAILED for unit in others if not is_in(unit.address, place))
+        self.maybe_flush()
 
     def cancel(self) -> None:
         """Cancel a run."""
         living = list(self.ledger.living())
         if living:
             self.ledger.cancel(self.random.choice(living).id)
+            self.maybe_flush()
+
+    def late(self) -> None:
+        """Let a unit say once more what it said, when it has ended, has died or is gone: that changes nothing."""
+        said = [one for one in self.said if (unit := self.ledger.units.get(one[1][0])) is None or unit.state is not State.RUNNING]
+        if said:
+            method, args = self.random.choice(said)
+            before = self.ledger.counts(), list(self.ledger.instructions)
+            getattr(self.ledger, method)(*args)
+            assert (self.ledger.counts(), self.ledger.instructions) == before
+
+    def maybe_flush(self) -> None:
+        """Carry out instructions, or leave that until something else has happened."""
+        if self.random.random() < 0.5:
             self.flush()

@@ -305,6 +305,21 @@ def test_new_runs_do_not_starve_an_old_one(admission: Admission) -> None:
 # hold
 
 
+def test_starving(admission: Admission) -> None:
+    """A run starves when nothing of it runs, and something could but for others: neither its own limit nor a free place holds it back."""
+    one = Pool("one", 1)
+    admission.capacity = 2
+    enqueue(admission, "a b", run="first")
+    enqueue(admission, "c", run="second")
+    assert admission.starving() == set()
+    assert admission.admit() == ["a", "c"]
+    enqueue(admission, "d", run="third")
+    enqueue(admission, "e", one, run="third")
+    assert admission.starving() == {"third"}
+    admission.release("c")
+    assert admission.starving() == set()
+
+
 def test_hold_counts(admission: Admission) -> None:
     """A held slot counts against the limit until its key is released."""
     pool = Pool("p", 1)

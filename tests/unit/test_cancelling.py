@@ -11,8 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import daskflow as fl
 from daskflow.driver import place_in
 from daskflow.errors import InputError, RunCancelled
+from daskflow.execute import Execution
+from daskflow.scope import Scope
+from daskflow.stacks import root_frame
 from tests.unit.test_spilling import expressions, failing, nested, seeds
 from tests.unit.unit_model import Broken, Model, expand
 
@@ -70,6 +74,38 @@ def test_all_calls_of_a_name(expression: Any, seed: int, eager: bool, data: st.D
     if groups:
         cancels = [data.draw(st.sampled_from(groups))]
         outcome(Model(Random(seed), eager=eager, cancels=cancels, last=len(known.executed)), nested(expression))
+
+
+executing: list[Execution] = []
+handled: list[str] = []
+
+
+@fl.task
+def is_cancelled(times: int) -> int:
+    for _ in range(times):
+        executing[-1].cancel("is_cancelled")
+    fl.current_context().raise_if_cancelled()
+    return times
+
+
+@fl.task
+def handles(times: int) -> None:
+    handled.append(f"{times}")
+
+
+@fl.workflow(on_failure=handles)
+def handling(times: int) -> int:
+    return is_cancelled(times=times)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_is_cancelled_twice_fails_once(times: int) -> None:
+    """Whoever cancels a node again while it executes does not cancel what is executed on its failure."""
+    handled.clear()
+    executing.append(Execution(root_frame(handling, {"times": times}, Scope.of_run("run", None))))
+    with pytest.raises(RunCancelled, match="is_cancelled was cancelled"):
+        executing[-1].run()
+    assert handled == [f"{times}"]
 
 
 @pytest.mark.parametrize("path", ["", "/a", "a/", "r0123456780:a", "r0123456780", "r0123456780.0123456789", 3])

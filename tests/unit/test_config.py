@@ -46,6 +46,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         "reference-bytes": 1 << 20,
         "unit-output-bytes": 16 << 20,
         "max-parallelism": 25,
+        "no-worker-warning": 10,
         "logs.enabled": True,
         "logs.level": "INFO",
         "logs.node-bytes": 64 << 10,

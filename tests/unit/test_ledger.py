@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from daskflow.admission import Pool
 from daskflow.ledger import Ledger
-from daskflow.records import Crash, Create, Ended, Free, LedgerError, Lift, Spec, State, Status
+from daskflow.records import Crash, Create, Ended, Free, LedgerError, Lift, Spec, State, Status, plain_failure
 from tests.unit.dask_model import Cluster, total
 
 expressions = st.recursive(st.integers(0, 99), lambda inner: st.lists(inner, max_size=5).map(tuple), max_leaves=40)
@@ -198,6 +198,31 @@ def test_a_unit_whose_workers_keep_dying_fails_its_run() -> None:
     book.take()
     assert not book.unready("root", died=True)
     assert book.runs["run"].failure == Crash("root", 3)
+
+
+def test_a_result_that_cannot_be_made_again_fails_the_run() -> None:
+    """Where workers keep dying of a unit that has had its result, that is no failure of what may fail alone: others have read it."""
+    book = Ledger(most_deaths=1)
+    book.submit("run", spec("root"), "client")
+    book.take()
+    book.tail("root", [spec("a")._replace(domain=("part:4",)), spec("b", "a")], "b")
+    book.take()
+    book.done("a")
+    book.take()
+    assert book.unready("a", died=False)
+    for _ in range(2):
+        book.ready("a")
+        book.take()
+        book.unready("a", died=True)
+    assert book.runs["run"].failure == Crash("a", 2)
+
+
+def test_what_dask_forgets_fails_the_run_with_words_that_travel() -> None:
+    """A task that is needed and is gone from Dask fails its run, and why can be told to a driver."""
+    book = ledger(spec("root"))
+    book.take()
+    book.forgotten("root")
+    assert "Dask has forgotten the task root" in plain_failure(book.runs["root"].failure)["fault"]
 
 
 def test_the_limit_holds_also_when_units_are_run_again() -> None:

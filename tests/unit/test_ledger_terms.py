@@ -16,7 +16,7 @@ from tests.unit.terms_model import TermsCluster
 from tests.unit.test_ledger import expressions, keys, ledger, spec
 
 #: What may happen next, and how often, beside what lets runs go on.
-_EVENTS = ("go",) * 12 + ("step", "answer", "ring", "kill", "kill", "kill", "fail", "cancel", "cancel_at", "cancel_at")
+_EVENTS = ("go",) * 12 + ("kill",) * 3 + ("fail", "cancel_at", "late") * 2 + ("step", "answer", "ring", "cancel")
 
 
 @given(
@@ -27,7 +27,7 @@ _EVENTS = ("go",) * 12 + ("step", "answer", "ring", "kill", "kill", "kill", "fai
 )
 @settings(max_examples=300, deadline=None)
 def test_every_run_ends_whatever_it_waits_for(trees: list[object], random: Random, capacity: int, events: list[str]) -> None:
-    """Whatever is answered, passes, dies, fails or is cancelled, and when: each run ends, limits hold, and nothing is left."""
+    """Whatever is answered, passes, dies, fails, is cancelled or said too late, and when: each run ends, limits hold, nothing is left."""
     cluster = TermsCluster(random, capacity=capacity)
     for index, tree in enumerate(trees):
         cluster.ledger.submit(f"run{index}", cluster.root(tree, Pool(f"pool{index}", random.randint(1, 3))), "client")
