@@ -131,6 +131,12 @@ def _run_in_process(entity: Any, bound: dict[str, Any]) -> Any:
     return inprocess.run_in_process(entity, bound)
 
 
+def _outcome_in_process(entity: Any, bound: dict[str, Any]) -> tuple[Any, BaseException | None]:
+    from daskflow import inprocess
+
+    return inprocess.outcome_in_process(entity, bound)
+
+
 def _to_delayed(entity: Any, inputs: dict[str, Any]) -> Any:
     from daskflow import lowering
 
@@ -138,4 +144,5 @@ def _to_delayed(entity: Any, inputs: dict[str, Any]) -> Any:
 
 
 _context.run_in_process = _run_in_process
+_context.outcome_in_process = _outcome_in_process
 _context.to_delayed = _to_delayed

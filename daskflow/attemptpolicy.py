@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from daskflow.errors import NonRecoverableError, OptionError, ProcessDied, RecoverableException, RunCancelled, TaskTimeout
+from daskflow.oneline import error_line
 
 #: What ``retries=3`` makes another attempt after: Flyte's rule, in which a timeout and the death of a process count as well.
 RECOVERABLE = (RecoverableException, TaskTimeout, ProcessDied)
@@ -182,7 +184,8 @@ class Retry:
             return bool(self.on(error))
         except Exception as trouble:
             # The task's own error is what the user must see, and why it was final.
-            error.add_note(f"whether to try again could not be told, since Retry's function failed: {type(trouble).__name__}: {trouble}")
+            with suppress(Exception):
+                error.add_note(f"whether to try again could not be told, since Retry's function failed: {error_line(trouble)}")
             return False
 
 

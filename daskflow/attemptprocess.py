@@ -62,7 +62,7 @@ def _made(call: int, answer: int) -> tuple[bytes, bytes]:
 
 
 def _plain(code: Any) -> bytes:
-    return pickle.dumps(code if code is None or isinstance(code, int) else str(code))
+    return pickle.dumps(code if code is None else int(code) if isinstance(code, int) else str(code))
 
 
 def _pickled(value: Any) -> tuple[bytes, bytes]:

@@ -195,7 +195,7 @@ class Builder:
             checked = parameter.check(value)
         except Mismatch as error:
             if not holds_promise(value):
-                raise InputError(f"input {name!r} of {entity.name}: {error}") from None
+                raise InputError(f"input {name!r} of {entity.name}: {error.of(name)}") from None
         else:
             # A declared type that checks nothing lets a promise inside through as though it were a value.
             if not (parameter.opaque and holds_promise(value)):

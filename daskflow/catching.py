@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from daskflow.errors import RunFailed
-from daskflow.failed import Failed, line, map_notes
+from daskflow.failed import Failed, line, map_notes, others
 from daskflow.frames import Frame, GraphFrame, MapFrame, known
 from daskflow.graph import Node
+from daskflow.outcome import add_note
 
 
 class Catcher(NamedTuple):
@@ -87,7 +88,7 @@ def _instead(frame: GraphFrame, error: BaseException) -> BaseException:
     assert frame.failing is not None
     why = frame.failing.exception()
     if error is not why:
-        why.add_note(f"what was to be executed on this failure failed as well: {type(error).__name__}: {error}")
+        add_note(why, f"what was to be executed on this failure failed as well: {line(error)}")
     return why
 
 
@@ -110,9 +111,8 @@ def raise_failures(frame: GraphFrame) -> None:
     failed = [one for one in failures if not one.skipped]
     if failed or failures:
         error = (failed or failures)[0].exception()
-        others = [f"{type(one.exception()).__name__}: {one.exception()}" for one in failed[1:]]
-        if others:
-            error.add_note(f"{len(others) + 1} nodes failed; the others' errors: {'; '.join(dict.fromkeys(others))}")
+        if failed[1:]:
+            add_note(error, f"{len(failed)} nodes failed; the others' errors: {others(one.exception() for one in failed[1:])}")
         raise error
 
 
@@ -147,5 +147,5 @@ def _map_error(frame: MapFrame) -> BaseException:
     failed = {index + frame.offset: value.exception() for index, value in enumerate(frame.values) if type(value) is Failed}
     error = next(iter(failed.values()))
     for note in map_notes(frame.entity.name, frame.allowed, {index: line(one) for index, one in failed.items()}):
-        error.add_note(note)
+        add_note(error, note)
     return error

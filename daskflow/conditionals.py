@@ -48,6 +48,7 @@ class Conditional(Entity[..., Any]):
     kind = BRANCH
     kind_name = "conditional"
     may_cache = False
+    names_inputs = False
 
     def __init__(self, name: str, owner: str, branches: list[Branch], parameters: dict[str, Parameter], annotation: Any) -> None:
         self.name = f"{owner}.{name}"

@@ -46,6 +46,9 @@ state = State()
 #: How an entity called in plain Python is run. Set by :mod:`daskflow.execute`, which is above the entities.
 run_in_process: Callable[[Entity[..., Any], dict[str, Any]], Any]
 
+#: The same for coroutines: what it gives, or what is to be raised instead. Set there too.
+outcome_in_process: Callable[[Entity[..., Any], dict[str, Any]], tuple[Any, BaseException | None]]
+
 #: What makes the probe of a run, from what is run, while tests look on; set by :mod:`daskflow.mocks`.
 mocks: Callable[[Entity[..., Any]], Any] | None = None
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from daskflow import abandon, context
+from daskflow.traces import unseen, users_traceback
 
 if TYPE_CHECKING:
     from daskflow.entity import Entity
@@ -55,11 +56,18 @@ def run(function: Callable[..., Coroutine[Any, Any, Any]], /, **inputs: Any) -> 
     >>> run(double, a=2)
     4
     """
+    if has_loop():
+        return abandon.call(lambda: run(function, **inputs), name="daskflow coroutine")
+    return _thread_loop().runner.run(_whole(function, inputs), context=contextvars.copy_context())
+
+
+def has_loop() -> bool:
+    """Tell whether a loop runs in this thread; whoever goes on from here is not handling an exception of ours."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _thread_loop().runner.run(_whole(function, inputs), context=contextvars.copy_context())
-    return abandon.call(lambda: run(function, **inputs), name="daskflow coroutine")
+        return False
+    return True
 
 
 def _thread_loop() -> _Loop:
@@ -89,6 +97,11 @@ async def _end(left: set[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*left, return_exceptions=True)
 
 
+@unseen
 async def awaited(entity: Entity[..., Any], bound: dict[str, Any]) -> Any:
     """Run an entity in process, in another thread, while the loop goes on."""
-    return await asyncio.to_thread(context.run_in_process, entity, bound)
+    # Not every exception can be brought from there by a future.
+    value, error = await asyncio.to_thread(context.outcome_in_process, entity, bound)
+    if error is not None:
+        raise BaseException.with_traceback(error, users_traceback(error.__traceback__))
+    return value

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from daskflow import abandon, context, shipping
+from daskflow import abandon, context, coroutines, shipping
 from daskflow.builder import Builder
 from daskflow.cachekey import token
 from daskflow.eagerframe import EagerFrame
@@ -18,6 +18,7 @@ from daskflow.errors import PromiseError
 from daskflow.failed import Failed
 from daskflow.graph import Node, follow, like
 from daskflow.promise import Promise, Step
+from daskflow.traces import unseen
 
 #: Seconds between two looks at whether the run was cancelled, while the body waits for what is none of our calls.
 _POLL = 0.25
@@ -43,6 +44,7 @@ class Call(Coroutine[Any, Any, Any]):
     def _promise(self) -> Any:
         return self._made
 
+    @unseen
     def __await__(self) -> Generator[Any, None, Any]:
         promises = self._made if isinstance(self._made, tuple) else (self._made,)
         value = yield from self._body.future(promises[0]._slot)
@@ -222,6 +224,7 @@ class EagerBody:
         self._loop.set_exception_handler(lambda *_: None)
         self._task: asyncio.Task[Any] | None = None
 
+    @unseen
     def future(self, slot: int) -> Generator[Any, None, Any]:
         """Wait for the value of a call."""
         future = self._futures.get(slot)
@@ -275,13 +278,11 @@ class EagerBody:
             self._task.add_done_callback(lambda _: self._loop.stop())
         if self._task.done():
             return
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            self._loop.run_forever()
-        else:
+        if coroutines.has_loop():
             # A notebook's loop runs in this thread, and one thread runs one loop.
             abandon.call(self._loop.run_forever, name="daskflow eager")
+        else:
+            self._loop.run_forever()
 
     @property
     def done(self) -> bool:

@@ -55,6 +55,8 @@ class Entity(Generic[P, R_co]):
     handler: Any = None
     #: How attempts of it run, if it is a task or dynamic; of a map those of its items.
     options: TaskOptions | None = None
+    #: Whether its inputs have names of the user's, by which it is known which of them are secrets.
+    names_inputs: bool = True
     #: Whether its results can be cached at all.
     may_cache: bool = True
     #: What is to be done before the first call, if anything.
@@ -74,7 +76,7 @@ class Entity(Generic[P, R_co]):
         try:
             return cast("R_co", self._in_process(bound))
         except BaseException as error:
-            raise error.with_traceback(users_traceback(error.__traceback__))  # noqa: B904, it is the same one
+            raise BaseException.with_traceback(error, users_traceback(error.__traceback__))  # noqa: B904, it is the same one
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """Return a coroutine that runs the entity in process, in one of the threads that ``asyncio.to_thread`` uses.

@@ -142,6 +142,7 @@ class Execution(Whereabouts, CachingSteps, KeepingSteps, TermSteps, FailingSteps
         try:
             return self._to_the_end()
         finally:
+            self.brought = None
             if self.lock is not None:
                 self.lock.release()
             state.executing, state.place = outer

@@ -11,7 +11,6 @@ import click
 from daskflow.errors import InputError, OptionError
 
 FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
-_MOST_LINES = 15
 
 
 def loaded(file: str) -> Any:
@@ -44,28 +43,24 @@ def fail(message: str, status: int) -> NoReturn:
 
 def fail_run(error: BaseException, name: str, seconds: float, *, verbose: bool, commands: Collection[str]) -> NoReturn:
     """Tell why a run failed, and which of the commands that there are can help."""
-    import shutil
-
     from daskflow.failuretext import text
     from daskflow.outcome import Failure
 
-    width = shutil.get_terminal_size((120, 24)).columns if sys.stderr.isatty() else 160
-    click.echo(text(Failure.seen(error), name=name, seconds=seconds, verbose=verbose, width=width, hints=commands), err=True)
+    click.echo(text(Failure.seen(error), name=name, seconds=seconds, verbose=verbose, width=_width(), hints=commands), err=True)
     sys.exit(FAILED)
 
 
 def fail_with(error: BaseException, what: str) -> NoReturn:
-    """Show a user's exception: its message first, then their own lines of code, then where."""
-    import traceback
-
+    """Show a user's exception: its message first, then where it was, and their own lines of code."""
+    from daskflow.failuretext import plain_text
+    from daskflow.outcome import Failure
     from daskflow.shortform import clean
-    from daskflow.traces import users_frames
 
-    lines = traceback.format_exception_only(error)
-    first = "".join(lines[:1]).rstrip("\n")
-    notes = "".join(lines[1:]).rstrip("\n").splitlines()
-    code = "".join(traceback.format_list(users_frames(error.__traceback__))).rstrip("\n").splitlines()
-    room = max(2, _MOST_LINES - 2 - len(notes))
-    shown = code if len(code) <= room else ["  ...", *code[1 - room :]]
-    click.echo(clean("\n".join([f"daskflow: {what}", first[:2000], *shown, *(f"  {note}" for note in notes)])), err=True)
+    click.echo(clean(f"daskflow: {what}\n{plain_text(Failure.seen(error), width=_width())}"), err=True)
     sys.exit(FAILED)
+
+
+def _width() -> int:
+    import shutil
+
+    return max(60, shutil.get_terminal_size((120, 24)).columns) if sys.stderr.isatty() else 120

@@ -6,11 +6,13 @@ nodes are to be executed all the same, a body that catches exceptions), a :class
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from daskflow.errors import GateTimeout, PlanBusy, RunCancelled, RunFailed, RunSkipped, WorkerCrashed
-from daskflow.outcome import Failure, annotate, stand_in
+from daskflow.oneline import error_line
+from daskflow.outcome import Failure, add_note, annotate, stand_in, stands_in
+from daskflow.shortform import counted
 from daskflow.where import Where
 
 
@@ -30,7 +32,7 @@ class Failed:
     __slots__ = ("_error", "_record", "skipped")
 
     def __init__(self, error: BaseException | None = None, record: Failure | None = None, skipped: bool = False) -> None:
-        if isinstance(error, (SystemExit, GeneratorExit)):
+        if error is not None and stands_in(error):
             # Raised again in a thread of somebody else's, they would end that.
             error = stand_in(error)
         self._error = error
@@ -86,8 +88,8 @@ def error_of(run: str, failure: Mapping[str, Any]) -> BaseException:
     """Return the exception that tells of a failure, from its record as it travels."""
     if "failure" in failure:
         error = Failure(*failure["failure"]).exception()
-        for note in map_notes(*failure["map"]) if "map" in failure else ():
-            error.add_note(note)
+        for note in _map_notes(failure):
+            add_note(error, note)
         return error
     error = _REASONS[next(reason for reason in _REASONS if reason in failure)](run, failure)
     annotate(error, Where(run, failure.get("address") or failure.get("gate", "")))
@@ -96,7 +98,14 @@ def error_of(run: str, failure: Mapping[str, Any]) -> BaseException:
 
 def failure_of(run: str, failure: Mapping[str, Any]) -> Failure:
     """Return the record of a failure as it travels, whatever its reason; a user's exception is not unpickled."""
-    return Failure(*failure["failure"]) if "failure" in failure else Failure.seen(error_of(run, failure))
+    if "failure" not in failure:
+        return Failure.seen(error_of(run, failure))
+    record = Failure(*failure["failure"])
+    return record._replace(notes=(*record.notes, *_map_notes(failure)))
+
+
+def _map_notes(failure: Mapping[str, Any]) -> list[str]:
+    return map_notes(*restored(failure)["map"]) if "map" in failure else []
 
 
 _REASONS: dict[str, Callable[[str, Mapping[str, Any]], BaseException]] = {
@@ -120,8 +129,10 @@ def _busy(failure: Mapping[str, Any]) -> BaseException:
     return RunSkipped(text) if failure["skipped"] else PlanBusy(text)
 
 
-#: So many messages of failed items are told.
+#: So many messages of failed items are told, and so many ranges of items for each.
 _MOST_TOLD = 10
+_MOST_RANGES = 8
+_MOST_LINE = 200  # characters
 
 
 def map_notes(name: str, allowed: int, lines: Mapping[int, str]) -> list[str]:
@@ -136,7 +147,22 @@ def map_notes(name: str, allowed: int, lines: Mapping[int, str]) -> list[str]:
     for index in sorted(lines):
         by_text.setdefault(lines[index], []).append(index)
     told = [f"  {_ranges(indices)}: {text}" for text, indices in list(by_text.items())[:_MOST_TOLD]]
-    return [f"{name}: {len(lines)} items failed, and at most {allowed} may", *told]
+    left = len(by_text) - len(told)
+    more = [f"  …({counted(left, 'message')} more)"] if left else []
+    return [f"{name}: {counted(len(lines), 'item')} failed, and at most {allowed} may", *told, *more]
+
+
+def others(errors: Iterable[BaseException]) -> str:
+    """Return what is told of several errors beside another: one message once.
+
+    Examples
+    --------
+    >>> others([ValueError("no"), ValueError("no"), KeyError("k")])
+    "ValueError: no; KeyError: 'k'"
+    """
+    lines = [*dict.fromkeys(map(line, errors))]
+    left = len(lines) - _MOST_TOLD
+    return "; ".join([*lines[:_MOST_TOLD], *([f"…({counted(left, 'message')} more)"] if left > 0 else [])])
 
 
 def restored(failure: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -155,8 +181,7 @@ def restored(failure: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def line(error: BaseException) -> str:
     """Return an error in one short line."""
-    text = f"{type(error).__name__}: {error}".partition("\n")[0]
-    return text if len(text) <= 200 else f"{text[:199]}…"
+    return error_line(error, _MOST_LINE)
 
 
 def _ranges(indices: list[int]) -> str:
@@ -166,4 +191,6 @@ def _ranges(indices: list[int]) -> str:
             ranges[-1][1] = index
         else:
             ranges.append([index, index])
-    return ", ".join(f"[{low}]" if low == high else f"[{low}-{high}]" for low, high in ranges)
+    left = sum(high - low + 1 for low, high in ranges[_MOST_RANGES:])
+    told = ", ".join(f"[{low}]" if low == high else f"[{low}-{high}]" for low, high in ranges[:_MOST_RANGES])
+    return f"{told}, …({counted(left, 'item')} more)" if left else told

@@ -11,7 +11,7 @@ from daskflow.eagerframe import drop
 from daskflow.entity import TASK
 from daskflow.failed import cancelled
 from daskflow.frames import Frame
-from daskflow.outcome import annotate, where_of
+from daskflow.outcome import annotate, forget, is_over, where_of
 from daskflow.scope import Scope, cancelled_at, is_in
 from daskflow.stacks import called, has_node, levels, node_address, stack
 from daskflow.taskcontext import Surroundings, leave
@@ -54,6 +54,8 @@ class FailingSteps:
     ceased: dict[str, None]
     ceases: Callable[[str], None] | None
     _fallen: list[Fall]
+    #: What was raised last that had failed elsewhere.
+    brought: BaseException | None = None
     #: Whether more items of a map than may have failed here, where only some of them are.
     overflowed: bool = False
 
@@ -76,6 +78,7 @@ class FailingSteps:
             except BaseException as first:
                 leave()
                 raised = self._instead(first)
+                self._forget_others(raised)
                 self.note(raised)
                 if self.mocks is not None:
                     self.mocks.failed(self, raised)
@@ -97,6 +100,15 @@ class FailingSteps:
         told = levels(frame, slot)
         annotate(error, Where(run, address, id if dot else "", frame.item(slot), name, told, 1, 1, worker))
 
+    def _forget_others(self, error: BaseException) -> None:
+        """Forget where an exception object was raised before, unless it is on its way from there: elsewhere, or here or below."""
+        known = where_of(error)
+        if known is None or error is self.brought or error is self.cancelled:
+            return
+        id, address = self._where()
+        if is_over(error) or known.run != id.partition(".")[0] or not is_in(known.address, address):
+            forget(error)
+
     def _raise_arrived(self) -> None:
         """Fail where a result that is needed has arrived as a failure, or where something was cancelled before this began."""
         if self.cancelled is not None:
@@ -106,7 +118,8 @@ class FailingSteps:
             if frame.failed is not None:
                 failed, frame.failed = frame.failed, None
                 self.current = (frame, -1)
-                raise failed.exception()
+                self.brought = failed.exception()
+                raise self.brought
 
     def _caught(self, error: BaseException) -> BaseException | None:
         """Let the nearest frame that takes an error have it; return what is to be raised where none does."""
@@ -166,7 +179,8 @@ class FailingSteps:
                 self._cease(fall.place or node_address(*at))
                 if fall.place:
                     self._tell_fell(*at)
-                raise fall.why(at[0].scope.run_id)
+                self.brought = fall.why(at[0].scope.run_id)
+                raise self.brought
 
     def _struck(self, fall: Fall) -> tuple[Frame, int] | None:
         for frame in stack(self.frame):

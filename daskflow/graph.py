@@ -13,6 +13,7 @@ from daskflow.caching import CacheOptions, HashMethod
 from daskflow.errors import NodeError, PromiseError
 from daskflow.interface import MUTABLE
 from daskflow.promise import Step
+from daskflow.shortform import error_text
 from daskflow.types import shorten
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Node:
         """Return the call of what is executed on a failure, with the failure among its inputs if it takes one."""
         if "err" not in self.entity.interface.parameters:
             return self
-        told = NodeError(f"{type(error).__name__}: {error}", failed_at)
+        told = NodeError(f"{type(error).__name__}: {error_text(error)}", failed_at)
         return self.reduced({**self.constants, "err": told}, self.whole)
 
     def inputs(self, values: Any) -> dict[str, Any]:

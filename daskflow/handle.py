@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from daskflow import config, driver
 from daskflow.children import CacheReport, Children, Family
 from daskflow.errors import ClusterError, InputError, SchedulerLost
+from daskflow.outcome import in_coroutine
 from daskflow.records import Status
 from daskflow.result import decoded
 from daskflow.terms import Gate
@@ -348,7 +349,7 @@ class Run(Viewed):
     async def _given(self, outcome: Coroutine[Any, Any, tuple[Any, BaseException | None]]) -> Any:
         value, error = await outcome
         if error is not None:
-            raise error
+            raise in_coroutine(error)
         return value
 
     async def _known(self) -> Family:

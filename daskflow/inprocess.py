@@ -12,7 +12,7 @@ from daskflow.entity import LAUNCH_PLAN, Entity
 from daskflow.execute import Execution
 from daskflow.launchplan import top_level
 from daskflow.nodecache import NodeCache
-from daskflow.outcome import stand_in
+from daskflow.outcome import in_coroutine, over, stand_in, stands_in
 from daskflow.scope import Scope
 from daskflow.stacks import root_frame
 from daskflow.taskcontext import Surroundings
@@ -36,12 +36,24 @@ def run_in_process(
         execution.begin_plan(plan)
     try:
         return execution.run()
-    except (SystemExit, GeneratorExit) as error:
-        raise stand_in(error) from None
+    except BaseException as error:
+        over(error)
+        if stands_in(error):
+            raise stand_in(error) from None
+        raise
 
 
 def _overwriting(settings: CacheSettings | None) -> CacheSettings | None:
     return None if settings is None else settings._replace(overwrite=True)
 
 
+def outcome_in_process(entity: Entity[..., Any], bound: dict[str, Any]) -> tuple[Any, BaseException | None]:
+    """Run an entity here and now; return what it gives, or what a coroutine is to raise instead."""
+    try:
+        return run_in_process(entity, bound), None
+    except BaseException as error:
+        return None, in_coroutine(error)
+
+
 context.run_in_process = run_in_process
+context.outcome_in_process = outcome_in_process

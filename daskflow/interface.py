@@ -11,6 +11,7 @@ from copy import copy
 from typing import Any, NoReturn
 
 from daskflow.errors import DefinitionError, InputError, OutputError
+from daskflow.shortform import is_secret
 from daskflow.traces import is_ours
 from daskflow.types import Checker, Mismatch, checks_inside, describe
 
@@ -105,7 +106,7 @@ class Outputs:
             try:
                 checked.append(check(one))
             except Mismatch as error:
-                raise OutputError(f"output {name!r} of {entity}: {error}") from None
+                raise OutputError(f"output {name!r} of {entity}: {error.of(name)}") from None
         return self.factory(*checked) if self.factory is not None else tuple(checked)
 
 
@@ -185,7 +186,9 @@ class Interface:
     def signature(self) -> str:
         """Return the inputs as a user would declare them."""
         return ", ".join(
-            f"{one.name}: {describe(one.annotation)}" + ("" if one.required else f" = {one.default!r}") for one in self.parameters.values()
+            f"{one.name}: {describe(one.annotation)}"
+            + ("" if one.required else f" = {'***' if is_secret(one.name) else repr(one.default)}")
+            for one in self.parameters.values()
         )
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -240,7 +243,7 @@ class Interface:
         try:
             return self.checks[name](value)
         except Mismatch as error:
-            raise InputError(f"input {name!r} of {self.name}: {error}") from None
+            raise InputError(f"input {name!r} of {self.name}: {error.of(name)}") from None
 
     def check_inputs(self, bound: Mapping[str, Any]) -> dict[str, Any]:
         """Check every input of a bound call."""
@@ -292,7 +295,7 @@ def _parameter(parameter: inspect.Parameter, hints: dict[str, Any], name: str) -
         except Mismatch as error:
             # A file is looked for where it is used, which may be another place or time.
             if not error.missing:
-                raise DefinitionError(f"the default of {parameter.name!r} of {name}: {error}") from None
+                raise DefinitionError(f"the default of {parameter.name!r} of {name}: {error.of(parameter.name)}") from None
     return made
 
 

@@ -73,8 +73,10 @@ def call(body: Callable[..., Any], inputs: dict[str, Any], place: Place, attempt
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="daskflow-", ignore_cleanup_errors=True))
         data = _pickled((body, inputs, replace(place, cancelled=never), attempt, directory, logcapture.settings()), place)
         process = stack.enter_context(_Process(data, variables, place))
-        process.message(time.monotonic() + _BEGIN, lambda: ProcessDied(f"the process of task {place.task} did not begin in {_BEGIN:g} s"))
-        kind, data = process.message(time.monotonic() + seconds, lambda: too_late(place, seconds))
+        late = ProcessDied(f"the process of task {place.task} did not begin in {_BEGIN:g} s")
+        kind, data = process.message(time.monotonic() + _BEGIN, lambda: late)
+        if kind == BEGUN:
+            kind, data = process.message(time.monotonic() + seconds, lambda: too_late(place, seconds))
         process.let_end()
     return _outcome(kind, data, place)
 

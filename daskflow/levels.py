@@ -41,9 +41,9 @@ def level_of(entity: Any, address: str, inputs: Mapping[str, Any] | None) -> Lev
     """Return the level of a node that calls an entity, from its address without the run."""
     label = address.rpartition("/")[2]
     name = shortform.clean(label or entity.short_name)
-    if label and label.partition("[")[0] != entity.short_name and entity.short_name not in label:
+    if label and label.partition("[")[0] != entity.short_name:
         name = f"{name}: {entity.short_name}"
-    return Level(label, shortform.call(name, inputs), place_of(entity))
+    return Level(label, shortform.call(name, inputs if entity.names_inputs else None), place_of(entity))
 
 
 def place_of(entity: Any) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import linecache
+import os
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from daskflow.failed import failure_of, map_notes, restored
+from daskflow.failed import failure_of
 from daskflow.failuretext import text
 from daskflow.nodeviews import NodeView, Phase
 from daskflow.oneline import one_line
+from daskflow.outcome import Failure
 from daskflow.runstate import RunState
+from daskflow.shortform import cut
 
 if TYPE_CHECKING:
     from daskflow.historyrows import LogLine
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 #: Of the schema of what :func:`run_plain` and others give.
 SCHEMA = 1
 _PAGE = 1000
+_MOST_SOURCE = 200  # characters
 
 
 def run_plain(view: RunView) -> dict[str, Any]:
@@ -44,13 +49,14 @@ def error_plain(run: str, error: Mapping[str, Any] | None) -> dict[str, Any] | N
     if error is None:
         return None
     if "lost" in error:
-        return {"kind": "SchedulerLost", "message": str(error["lost"]), "notes": [], "address": None}
+        return {"kind": "SchedulerLost", "message": str(error["lost"]), "notes": [], "causes": [], "address": None}
     failure = failure_of(run, error)
     where = failure.where
     return {
         "kind": failure.kind,
         "message": failure.message,
         "notes": failure.users_notes(),
+        "causes": [said for said, _ in failure.causes],
         "address": where["address"] if where else None,
     }
 
@@ -63,9 +69,31 @@ def failure_text(view: RunView, hints: Collection[str] = (), width: int = 120) -
     name = one_line(view.name, 80)
     if "lost" in error:
         return f"✗ {name} failed: {error['lost']}"
-    told = text(failure_of(view.id, error), name=name, seconds=view.seconds, hints=hints, width=width)
-    notes = map_notes(*restored(error)["map"]) if "map" in error else []
-    return "\n".join([told, *(f"  {one}" for one in notes)])
+    failure = sourced(failure_of(view.id, error), view.row.started)
+    return text(failure, name=name, seconds=view.seconds, hints=hints, width=width)
+
+
+def sourced(failure: Failure, started: float) -> Failure:
+    """Return a record with the lines of code that a worker could not tell, since it has no such file, where the one here is as it was.
+
+    Parameters
+    ----------
+    failure
+        The record.
+    started : float
+        When the run began, in seconds since the epoch: a file that was changed later may have other lines.
+    """
+    return failure._replace(code=[(name, place, source or _line(place, started)) for name, place, source in failure.code])
+
+
+def _line(place: str, started: float) -> str:
+    file, _, number = place.rpartition(":")
+    try:
+        if not number.isdigit() or os.path.getmtime(file) > started:
+            return ""
+    except (OSError, ValueError):
+        return ""
+    return cut(linecache.getline(file, int(number)).strip(), _MOST_SOURCE)
 
 
 def line_plain(run: str, line: LogLine) -> dict[str, Any]:

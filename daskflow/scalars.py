@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from daskflow.annotations import shorten
+from daskflow.shortform import is_secret
+from daskflow.shortform import value as short_form
 
 Check = Callable[[Any], Any]
 
@@ -17,14 +19,37 @@ class Mismatch(Exception):
     ----------
     missing : bool
         Whether the value would fit, were the file that it names there.
+    hidden : str
+        The message without the value.
     """
 
     missing = False
 
+    def __init__(self, said: str, hidden: str) -> None:
+        super().__init__(said)
+        self.hidden = hidden
+
+    def of(self, name: str) -> str:
+        """Return the message as it may be told of the value of that name: a secret is not shown.
+
+        Examples
+        --------
+        >>> mismatch("x", "int").of("a"), mismatch("x", "int").of("api_token")
+        ("expected int, got 'x' of type str", 'expected int, got *** of type str')
+        """
+        return self.hidden if is_secret(name) else str(self)
+
+
+def shown(value: Any) -> str:
+    """Return a value as it is told of in errors: what is in others by a name that is a secret's is not shown."""
+    plain = isinstance(value, (int, float, complex, str, bytes, type)) or type(value).__module__ == "numpy"
+    return shorten(value) if plain else short_form(value)
+
 
 def mismatch(value: Any, expected: str) -> Mismatch:
     """Return the error of a value that is of another type than expected."""
-    return Mismatch(f"expected {expected}, got {shorten(value)} of type {type(value).__qualname__}")
+    said = (f"expected {expected}, got {one} of type {type(value).__qualname__}" for one in (shown(value), "***"))
+    return Mismatch(*said)
 
 
 def numpy_kind(value: Any) -> str:
@@ -70,7 +95,7 @@ def _check_float(value: Any) -> Any:
         try:
             return float(value)
         except OverflowError:
-            raise Mismatch(f"expected float, and {shorten(value)} is too large to be one") from None
+            raise Mismatch(*(f"expected float, and {one} is too large to be one" for one in (shown(value), "***"))) from None
     raise mismatch(value, "float")
 
 

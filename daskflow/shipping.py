@@ -19,7 +19,7 @@ import sysconfig
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 import cloudpickle
@@ -98,11 +98,15 @@ _SENTINEL = type(dataclasses.MISSING)
 _NO_FILE = "<dynamic-code>"
 
 
+#: How exceptions, and their tracebacks, are pickled among values; set by :mod:`daskflow.outcome`.
+reduced_error: Callable[[BaseException | TracebackType], Any] | None = None
+
+
 def _missing() -> Any:
     return dataclasses.MISSING
 
 
-class _Pickler(cloudpickle.Pickler):
+class Pickler(cloudpickle.Pickler):
     """Pickles entities by name where they have one, by value otherwise."""
 
     def __init__(
@@ -125,11 +129,13 @@ class _Pickler(cloudpickle.Pickler):
             name = obj.shipment or self._names.get(id(obj))
             if name is not None:
                 return entity_of, name
+        if reduced_error is not None and isinstance(obj, (BaseException, TracebackType)):
+            return reduced_error(obj)
         reduced: Any = super().reducer_override(obj)
         return travelling(obj, reduced) if isinstance(obj, type) else reduced
 
 
-class _ShippingPickler(_Pickler):
+class _ShippingPickler(Pickler):
     """Numbers the entities that it meets."""
 
     def __init__(self, file: io.BytesIO, prepare: Callable[[Entity[..., Any]], None]) -> None:
@@ -255,7 +261,7 @@ def dumps(
         The names of entities that are in a shipment made here.
     """
     file = io.BytesIO()
-    _Pickler(file, buffers, names).dump(value)
+    Pickler(file, buffers, names).dump(value)
     return file.getvalue()
 
 
@@ -265,7 +271,7 @@ def dumps_by_value(value: Any, names: Mapping[int, tuple[str, int]] | None = Non
         return dumps(value, names=names)
 
 
-class _WholePickler(_Pickler):
+class _WholePickler(Pickler):
     """Pickles all entities by value, those that came in a shipment too."""
 
     def reducer_override(self, obj: Any) -> Any:

@@ -1,6 +1,7 @@
 """Short forms of users' values and texts, for people: bounded, on one line, and without calling anything of a user's.
 
-What is left out is always counted. Whoever shows a short form need not fear its size, its control characters, or what it costs.
+Only for the text of an exception its class is asked. What is left out is always counted. Whoever shows a short form need not
+fear its size, its control characters, or what it costs.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ _MOST_CALL = 120
 _MOST_ITEMS = 8
 _MOST_DEPTH = 3
 _MOST_BITS = 256
-_SECRET = re.compile("token|secret|passw", re.IGNORECASE)
+_CUT = re.compile(r"…\((\d{1,3}(?: \d{3})*) characters? more\)\Z")
+_SECRET = re.compile("token|secret|passw|passphrase|credential|api_?key|private_?key", re.IGNORECASE)
 #: Classes whose own text is short, cheap and nobody else's.
 _PLAIN = {
     *((kind, "builtins") for kind in ("bool", "NoneType", "float", "complex", "ellipsis", "range", "slice")),
     *((kind, "datetime") for kind in ("datetime", "date", "time", "timedelta", "timezone")),
     *((kind, "pathlib") for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
     ("UUID", "uuid"),
+    ("Decimal", "decimal"),
+    ("Fraction", "fractions"),
 }
 
 
@@ -48,6 +52,18 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]}…({counted(len(text) - most, 'character')} more)"
 
 
+def uncut(text: str) -> tuple[str, int]:
+    """Return what is left of a text that may have been :func:`cut`, and how many characters more there were.
+
+    Examples
+    --------
+    >>> uncut(cut("x" * 5000, 3)), uncut("abc")
+    (('xxx', 4997), ('abc', 0))
+    """
+    found = _CUT.search(text)
+    return (text[: found.start()], int(found[1].replace(" ", ""))) if found is not None else (text, 0)
+
+
 def clean(text: str) -> str:
     r"""Return a text in which whatever could direct a terminal is written out; it keeps its lines.
 
@@ -63,6 +79,20 @@ def clean(text: str) -> str:
 
 def _written_out(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def error_text(error: BaseException) -> str:
+    """Return the text of an exception, whatever its class does.
+
+    Examples
+    --------
+    >>> error_text(ValueError("no"))
+    'no'
+    """
+    try:
+        return str.__str__(str(error))
+    except BaseException as failed:
+        return f"<its text cannot be made: {type(failed).__name__}>"
 
 
 def is_secret(name: str) -> bool:
@@ -157,6 +187,10 @@ _BRACKETS: dict[Any, tuple[str, str]] = {
 
 
 def _container(given: Any, brackets: tuple[str, str], room: int, depth: int) -> str:
+    if not given and isinstance(given, (set, frozenset)):
+        return f"{type(given).__name__}()"
+    if type(given) is tuple and len(given) == 1:
+        brackets = ("(", ",)")
     return f"{brackets[0]}{', '.join(_parts(_items(given, depth), len(given), room - 2))}{brackets[1]}"
 
 

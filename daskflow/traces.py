@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,17 +51,58 @@ def length(trace: TracebackType | None) -> int:
     return sum(1 for _ in _entries(trace))
 
 
-def users_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
-    """Return the lines of a traceback that are users' own: neither ours nor the libraries' that brought the exception here."""
+def users_entries(trace: TracebackType | None, most: int | None = None) -> list[TracebackType]:
+    """Return what of a traceback, or of so many of its last entries, is in users' own code, and its end where a library raised.
+
+    Where nothing is in users' code it is all that is not ours.
+    """
+    every = [*_entries(trace)]
+    last = every if most is None else every[max(0, len(every) - most) :]
+    known = [one for one in last if not is_ours(path := _path(one)) and "<frozen" not in path]
+    # Whoever runs what is installed as a package has all of it for a user's own.
+    package = _package(_path(known[0])) if known else ""
+    own = [one for one in known if not _is_library(path := _path(one)) or (package and _package(path) == package)]
+    return [*own, *(known[-1:] if own[-1] is not known[-1] else [])] if own else known
+
+
+def frames(entries: Sequence[TracebackType]) -> traceback.StackSummary:
+    """Return entries of a traceback with their lines of code."""
     import traceback
 
-    own = [one for one in traceback.extract_tb(bounded_traceback(trace)) if not is_ours(one.filename) and "<frozen" not in one.filename]
-    last = max((index for index, one in enumerate(own) if _is_library(one.filename)), default=-1)
-    return own[last + 1 :] or own
+    return traceback.StackSummary.extract((one.tb_frame, one.tb_lineno) for one in entries)
 
 
+def _path(entry: TracebackType) -> str:
+    return entry.tb_frame.f_code.co_filename
+
+
+@functools.lru_cache(maxsize=4096)
 def _is_library(path: str) -> bool:
-    return f"{os.sep}concurrent{os.sep}futures{os.sep}" in path or f"{os.sep}site-packages{os.sep}click{os.sep}" in path
+    """Tell whether a file is Python's own, or was installed."""
+    return path.startswith(_libraries()) or bool(_package(path))
+
+
+@functools.cache
+def _libraries() -> tuple[str, ...]:
+    import sysconfig
+
+    found = [sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")]
+    return tuple(dict.fromkeys([*found, *(os.path.realpath(path) + os.sep for path in found)]))
+
+
+def _package(path: str) -> str:
+    """Return the directory, or file, of the installed package that a file is of; nothing where it is of none.
+
+    Examples
+    --------
+    >>> _package("/x/lib/python3.11/site-packages/json5/lib.py")
+    '/x/lib/python3.11/site-packages/json5'
+    """
+    for folder in ("site-packages", "dist-packages"):
+        before, found, rest = path.partition(f"{os.sep}{folder}{os.sep}")
+        if found:
+            return f"{before}{found}{rest.partition(os.sep)[0]}"
+    return ""
 
 
 def bounded_traceback(trace: TracebackType | None) -> TracebackType | None:

@@ -37,7 +37,8 @@ from daskflow.annotations import (
 )
 from daskflow.assignable import assignable, hint
 from daskflow.parts import item_type, key_type
-from daskflow.scalars import CHECKS, SCALARS, Check, Mismatch, mismatch, numpy_kind
+from daskflow.scalars import CHECKS, SCALARS, Check, Mismatch, mismatch, numpy_kind, shown
+from daskflow.shortform import is_secret
 
 
 class Checker:
@@ -106,11 +107,12 @@ def _compile(annotation: Any) -> Check:
             # Numpy's scalars are seldom there, and looking for them costs a call for each item.
             return _again(make(annotation, True), annotation, value)
         except RecursionError:
-            raise Mismatch(f"{shorten(value)} contains itself, or is nested too deeply to be checked") from None
+            too_deep = "contains itself, or is nested too deeply to be checked"
+            raise Mismatch(*(f"{one} {too_deep}" for one in (shown(value), "***"))) from None
         except Exception as error:
             # A constraint that its type cannot have, a user's own validator, or a class whose attributes do something.
-            said = f"{type(error).__name__}: {error}"
-            raise Mismatch(f"{shorten(value)} cannot be checked against {describe(annotation)}: {said}") from error
+            against = f"cannot be checked against {describe(annotation)}: {type(error).__name__}"
+            raise Mismatch(f"{shown(value)} {against}: {error}", f"*** {against}") from error
 
     return check
 
@@ -146,13 +148,18 @@ def _explain(error: Any, annotation: Any, value: Any) -> Mismatch:
     errors = error.errors(include_url=False, include_context=False)
     said = next((one for one in errors if not _is_of_another_type(one)), errors[0])
     where, found, declared = _locate(value, annotation, said["loc"])
-    at = f"at {where}: " if where else ""
     if _is_of_another_type(said) or isinstance(found, tuple):
         # Of a tuple that is too short or too long, its declaration says most.
-        return Mismatch(f"{at}{mismatch(found, describe(declared))}")
-    result = Mismatch(f"{at}{_words(said)}, got {shorten(said['input'])}")
-    result.missing = said["type"] == "missing_file"
-    return result
+        result = mismatch(found, describe(declared))
+    else:
+        # What a user's own validator says may have the value in it.
+        words, own = _words(said), said["type"] in ("value_error", "assertion_error")
+        result = Mismatch(f"{words}, got {shown(said['input'])}", f"{'it is refused' if own else words}, got ***")
+    at = f"at {where}: " if where else ""
+    secret = is_secret(where) or any(is_secret(str(part)) for part in said["loc"])
+    told = Mismatch(f"{at}{result.hidden if secret else result}", f"{at}{result.hidden}")
+    told.missing = said["type"] == "missing_file"
+    return told
 
 
 def _is_of_another_type(error: Any) -> bool:

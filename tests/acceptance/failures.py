@@ -63,12 +63,20 @@ def hostile(text: str, api_token: str) -> str:
     raise error
 
 
+@fl.task
+def groups(a: int) -> int:
+    try:
+        raise KeyError(a)
+    except KeyError as error:
+        raise ExceptionGroup("two", [ValueError("\x1b[31m"), TypeError("odd")]) from error
+
+
 @fl.dynamic
 def below(kind: str, a: int) -> int:
     return by_name[kind](a=a)
 
 
-by_name = {one.short_name: one for one in (exits, interrupted, unpicklable, lasts, dies, tries)}
+by_name = {one.short_name: one for one in (exits, interrupted, unpicklable, lasts, dies, tries, groups)}
 
 
 @fl.dynamic

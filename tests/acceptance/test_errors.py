@@ -142,6 +142,27 @@ def test_the_terminal(client: Client) -> None:
     assert "Traceback (most recent call last):" in done.stderr
 
 
+TOLD = {
+    "exits": ["✗ below failed: SystemExit: 7; in a task it fails the run, and ends no process"],
+    "unpicklable": ["✗ below failed: Unpicklable: odd 7"],
+    "groups": ["  [0] ValueError: \\x1b[31m", "  [1] TypeError: odd", "  raised from KeyError: 7   "],
+}
+
+
+def test_the_terminal_says_the_same_later() -> None:
+    """What is told when a run fails is told again when it is asked for: the exception itself first, whether it arrived or not."""
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
+        where = ["--scheduler", cluster.scheduler_address]
+        for kind, says in TOLD.items():
+            arguments = [DASKFLOW, "run", failures.__file__, "below", "--kind", kind, "--a", "7", *where]
+            told = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False).stderr.splitlines()[1:]
+            assert len(told) <= 15
+            assert all(any(line.startswith(one) for line in told) for one in says)
+            shown = subprocess.run([DASKFLOW, "show", "@last", *where], capture_output=True, text=True, timeout=120, check=True).stdout
+            later = shown[shown.index("✗ below failed: ") :].splitlines()
+            assert [re.sub(r", \d+\.\d s$", "", line) for line in later] == [re.sub(r", \d+\.\d s$", "", line) for line in told]
+
+
 @pytest.mark.parametrize("on_cluster", [False, True], ids=["in process", "cluster"])
 def test_an_item_of_a_map(client: Client, on_cluster: bool) -> None:
     """A failed item says its index, and its own inputs; what is long in them is cut, with a count."""

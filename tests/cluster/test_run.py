@@ -94,6 +94,87 @@ async def test_an_item_of_a_map_keeps_its_index(c: Any, s: Any, *workers: Any) -
 
 
 @fl.task
+def break_on(event: str, a: int) -> int:
+    Event(f"{event}-{a}").set()
+    Event(event).wait()
+    raise programs.Broken(a)
+
+
+@fl.dynamic
+def break_together(event: str, n: int) -> list[int]:
+    return [break_on(event=event, a=a) for a in range(n)]
+
+
+@on_cluster(workers=1, spill_after=0)
+async def test_nodes_that_fail_at_the_same_moment(c: Any, s: Any, *workers: Any) -> None:
+    """The first failure ends the run; word of the others, which comes with it, harms neither the worker nor what comes next."""
+    for number in range(3):
+        name = f"break{number}"
+        run = fl.run(break_together, event=name, n=4, client=c)
+        for a in range(4):
+            await Event(f"{name}-{a}", client=c).wait()
+        await Event(name, client=c).set()
+        with pytest.raises(programs.Broken):
+            await run
+    assert await fl.run(programs.step1, a=1, client=c) == 2
+    assert [*s.workers] == [one.address for one in workers]
+    await assert_nothing_left(s)
+
+
+@fl.task
+def step_of_many(event: str, a: int) -> int:
+    Event(f"{event}-begun").set()
+    Event(f"{event}-broken").wait()
+    if a == 3000:
+        raise AssertionError("nobody has ended this")
+    return a
+
+
+@fl.dynamic
+def many_steps(event: str) -> list[int]:
+    return [step_of_many(event=event, a=a) for a in range(3001)]
+
+
+@fl.task
+def break_beside(event: str) -> int:
+    Event(f"{event}-begun").wait()
+    Event(f"{event}-broken").set()
+    raise programs.Broken(event)
+
+
+@fl.task
+def note_failure(event: str, path: str, err: fl.FlyteError) -> None:
+    with open(path, "a") as file:
+        file.write(f"{err.failed_node_id}\n")
+
+
+@fl.workflow(on_failure=note_failure)
+def many_beside(event: str, path: str) -> tuple[list[int], int]:
+    return many_steps(event=event), break_beside(event=event)
+
+
+@fl.dynamic
+def around(event: str, path: str) -> int:
+    return first_of(l=many_beside(event=event, path=path)[0])
+
+
+@fl.task
+def first_of(l: list[int]) -> int:
+    return l[0]
+
+
+@on_cluster(spill_after="1ms")
+async def test_what_is_ended_says_what_failed(c: Any, s: Any, *workers: Any, tmp_path: Any) -> None:
+    """Where a node is ended since another one failed elsewhere, the failure is still that one's, for who is told of it as well."""
+    path = tmp_path / "failed"
+    with pytest.raises(programs.Broken) as caught:
+        await fl.run(around, event="beside", path=str(path), client=c)
+    assert told(caught.value).address == "many_beside/break_beside"
+    assert path.read_text() == "many_beside/break_beside\n"
+    await assert_nothing_left(s)
+
+
+@fl.task
 def hold(name: str) -> str:
     Event(f"{name}-begun").set()
     Event(name).wait()

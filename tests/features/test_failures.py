@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +275,125 @@ def test_unknown_policies() -> None:
     """A failure policy is one of those that there are."""
     with pytest.raises(fl.errors.OptionError, match="failure_policy of workflow .*_handled must be a WorkflowFailurePolicy; got 1"):
         fl.workflow(failure_policy=1)(_handled)  # type: ignore[arg-type]
+
+
+class Mute(Exception):
+    """An exception that has no text, and takes no notes."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    def add_note(self, note: str) -> None:
+        raise RuntimeError("no notes")
+
+
+@fl.task
+def mute(a: int) -> int:
+    raise Mute
+
+
+@fl.task
+def takes_error(a: int, err: NodeError) -> None:
+    raise ValueError(err.message)
+
+
+@fl.workflow(on_failure=takes_error)
+def watched_mute(a: int) -> int:
+    return mute(a=a)
+
+
+@fl.workflow(failure_policy=fl.WorkflowFailurePolicy.FAIL_AFTER_EXECUTABLE_NODES_COMPLETE)
+def patient_mute(a: int) -> list[int]:
+    return [mute(a=a), mute(a=a)]
+
+
+@pytest.mark.parametrize("entity", [watched_mute, patient_mute], ids=lambda one: one.short_name)
+def test_an_exception_that_says_nothing(flow: Flow, entity: Any) -> None:
+    """An exception whose text cannot be made, and which refuses notes, is still what a workflow fails with."""
+    with pytest.raises(Mute):
+        flow(entity, a=1)
+
+
+def test_an_item_that_says_nothing(flow: Flow) -> None:
+    """The same holds where items may fail, one of them too many or not."""
+    assert flow(fl.map_task(mute, min_successes=0), a=[1, 2]) == [None, None]
+    with pytest.raises(Mute):
+        flow(fl.map_task(mute, min_successes=1), a=[1, 2])
+
+
+again = Unlucky("the same object")
+
+
+@fl.task
+def raises_again(a: int) -> int:
+    raise again
+
+
+@fl.workflow
+def once(a: int) -> int:
+    return raises_again(a=a)
+
+
+@fl.workflow
+def twice(b: int) -> int:
+    return once(a=b)
+
+
+def test_an_exception_object_that_is_raised_again(flow: Flow) -> None:
+    """Where one object is raised by several runs, each says where it was in that one."""
+    for entity, inputs, calls in (
+        (once, {"a": 1}, ["once(a=1)", "raises_again(a=1)"]),
+        (twice, {"b": 2}, ["twice(b=2)", "once(a=2)", "raises_again(a=2)"]),
+        (once, {"a": 3}, ["once(a=3)", "raises_again(a=3)"]),
+    ):
+        with pytest.raises(Unlucky) as failed:
+            flow(entity, **inputs)
+        assert [one.call for one in told(failed.value).levels] == calls
+
+
+@fl.task
+def undecodable(a: int) -> int:
+    raise ValueError(f"odd {chr(0xDCFF)}")
+
+
+def test_a_text_that_is_no_unicode(flow: Flow) -> None:
+    """A message that has been read from a file of another encoding fails the run, and nothing else."""
+    with pytest.raises(ValueError, match="odd \udcff"):
+        flow(undecodable, a=1)
+
+
+class Coded(Exception):
+    """An exception that cannot be made from its arguments alone."""
+
+    def __init__(self, code: int, *, why: str) -> None:
+        super().__init__(f"{why} {code}")
+        self.code = code
+
+
+class Locked(Exception):
+    """An exception that holds what does not pickle."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.lock = threading.Lock()
+
+
+@fl.task
+def coded(a: int) -> int:
+    raise Coded(a, why="odd")
+
+
+@fl.task
+def locked(a: int) -> int:
+    raise Locked("odd")
+
+
+def test_any_exception_can_be_a_result(flow: Flow, mode: str) -> None:
+    """An exception that is the result of an item arrives like one that fails a run: as itself, or as what stands in for it."""
+    for number, one in enumerate(flow(fl.map_task(coded, return_exceptions=True), a=[3, 4])):
+        assert isinstance(one, Coded)
+        assert one.code == number + 3
+        assert told(one).address == f"coded[{number}]"
+    (one,) = flow(fl.map_task(locked, return_exceptions=True), a=[1])
+    assert isinstance(one, Locked if mode == "in process" else RunFailed)
+    assert told(one).address == "locked[0]"

@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import traceback
 from typing import Any
 
 import cloudpickle
@@ -16,7 +17,7 @@ import pytest
 
 import daskflow as fl
 from daskflow import coroutines
-from daskflow.errors import InputError, NestingError, OutputError
+from daskflow.errors import InputError, NestingError, OutputError, RunFailed
 from daskflow.task import AsyncTask
 
 loops: list[Any] = []
@@ -230,3 +231,42 @@ assert [one.name for one in threading.enumerate()] == ["MainThread"], threading.
 def test_a_thread_that_has_run_a_coroutine_is_gone_when_it_ends() -> None:
     """The loop that a thread leaves behind is closed without bringing the thread back, also where the process has had children."""
     subprocess.run([sys.executable, "-c", _ENDING], check=True)
+
+
+@fl.task
+async def stops(a: int) -> int:
+    raise KeyError(a)
+
+
+@fl.task
+def runs_out(a: int) -> int:
+    return next(iter([]))
+
+
+@fl.task
+def gives_up(a: int) -> int:
+    raise asyncio.CancelledError("enough")
+
+
+def test_an_exception_of_a_coroutine_has_nothing_of_ours_behind_it() -> None:
+    """What a coroutine raises was not raised while anything else was handled."""
+    with pytest.raises(KeyError) as caught:
+        fl.workflow(_stops_wf)(a=1)
+    assert caught.value.__context__ is None
+
+
+def _stops_wf(a: int) -> int:
+    return stops(a=a)
+
+
+@pytest.mark.parametrize("entity", [runs_out, gives_up], ids=lambda one: one.short_name)
+def test_exceptions_that_no_coroutine_may_raise(entity: Any) -> None:
+    """Where a task's exception would mean something else to whoever awaits the entity, a RunFailed stands for it."""
+
+    async def waits() -> None:
+        await asyncio.wait_for(entity.aio(a=1), 20)
+
+    with pytest.raises(RunFailed, match="StopIteration|CancelledError: enough") as caught:
+        asyncio.run(waits())
+    frames = [one.f_code.co_filename for one, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert not [one for one in frames if "/daskflow/" in one]

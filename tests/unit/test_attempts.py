@@ -126,6 +126,16 @@ def test_a_function_that_fails_leaves_the_error_as_it_is() -> None:
     assert "Retry's function failed: AttributeError" in error.__notes__[0]
 
 
+def test_an_error_that_refuses_notes_is_still_the_one() -> None:
+    """Where a Retry's own function fails, and there is no way to say so, the task's error is final all the same."""
+
+    class Mute(Exception):
+        def add_note(self, note: str) -> None:
+            raise RuntimeError("no notes")
+
+    assert after(Mute(), place(fl.Retry(1, on=lambda _: {}["k"])), 0) is None
+
+
 def test_a_number_is_a_retry() -> None:
     """What `retries=3` means can be said with a Retry, and waits added."""
     assert TaskOptions.of({"retries": 3}, "t").retries == fl.Retry(3, on=RECOVERABLE)

@@ -20,6 +20,7 @@ from daskflow.failuretext import failure_of, text
 from daskflow.levels import Level, bounded
 from daskflow.outcome import Failure
 from daskflow.records import Crash, plain_failure
+from daskflow.runreport import sourced
 from daskflow.where import Where
 
 
@@ -68,6 +69,8 @@ class Point:
         ({"a": 1, "token": "x"}, "{'a': 1, 'token': ***}"),
         (deque([1]), "deque([1])"),
         ([[[[[1]]]]], "[[[<list>]]]"),
+        ((1,), "(1,)"),
+        (set(), "set()"),
         (date(2024, 1, 2), "datetime.date(2024, 1, 2)"),
         (Path("/x"), "PosixPath('/x')"),
         (Color.RED, "Color.RED"),
@@ -165,7 +168,49 @@ def test_what_is_cut_is_counted() -> None:
     """A message that is cut says by how much; all of it is there where it is asked for."""
     shown = text(failure("x" * 5000))
     assert "x…(4 400 characters more)" in shown
+    assert "x…(2 999 400 characters more)" in text(Failure.seen(ValueError("x" * 3_000_000)))
     assert "\nwhole" in text(failure(), verbose=True)
+
+
+def test_what_is_written_out_is_counted_as_it_was() -> None:
+    """Characters that are written out take more room, and are counted once."""
+    shown = text(failure("\x1b" * 500)).splitlines()[0]
+    assert "\\x1b…(350 characters more)   run" in shown
+
+
+def test_lines_of_code_that_are_left_out_are_counted() -> None:
+    """Those that were left out when the record was made are counted with those for which there is no room."""
+    rows = [("step", "/x/flow.py:5", "a"), ("f", "/x/flow.py:6", "b"), ("…", "", "900"), *[("g", "/x/flow.py:7", "c")] * 15]
+    shown = text(failure(code=rows)).splitlines()
+    assert len(shown) == 15
+    assert sum(line.endswith("flow.py:7  c") for line in shown) == 7
+    assert "          … 909 frames" in [line.rstrip() for line in shown]
+
+
+def test_lines_that_a_worker_does_not_have_are_read_here(tmp_path: Path) -> None:
+    """A record from a worker without the user's files has the lines of the file here, unless that was changed since."""
+    file = tmp_path / "flow.py"
+    file.write_text("def step(a):\n    return helper(a)\n")
+    rows = [("step", f"{file}:2", ""), ("gone", f"{tmp_path}/gone.py:1", ""), ("…", "", "5")]
+    made = failure(code=rows)
+    assert [source for _, _, source in sourced(made, time.time() + 60).code] == ["return helper(a)", "", "5"]
+    assert [source for _, _, source in sourced(made, time.time() - 60).code] == ["", "", "5"]
+
+
+def test_causes_come_before_notes() -> None:
+    """What is behind an exception is told below the code, the user's notes after it, and what has no room is counted."""
+    shown = text(failure(notes=[f"note {n}" for n in range(9)], causes=[("raised from KeyError: 'k'", "/x/flow.py:3")])).splitlines()
+    assert shown[6:11] == ["  raised from KeyError: 'k'   flow.py:3", "  note 0", "  note 1", "  note 2", "  …(6 lines more)"]
+
+
+def test_a_long_call_does_not_move_the_code_of_others() -> None:
+    """Where one call is long, the lines of code stay under each other, and in sight."""
+    made = failure()
+    where = Where.of(made.where or {})
+    long = Level("step", f"step(a={'x' * 90})", "/x/flow.py:4")
+    shown = text(made._replace(where=where._replace(levels=(*where.levels[:2], long)).plain()))
+    assert all(len(line) <= 160 for line in shown.splitlines())
+    assert shown.splitlines()[5].endswith('  raise ValueError("odd")')
 
 
 def test_a_crash_says_where() -> None:

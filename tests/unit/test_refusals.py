@@ -409,3 +409,76 @@ def test_mutable_defaults_are_not_shared() -> None:
 
     assert collect(a=1) == [1]
     assert collect(a=2) == [2]
+
+
+@dataclass
+class Access:
+    """A value one part of which is a secret by its name."""
+
+    user: str
+    password: int
+
+
+@fl.task
+def with_token(api_token: int) -> int:
+    return api_token
+
+
+@fl.task
+def with_access(access: Access) -> int:
+    return access.password
+
+
+@fl.task
+def with_mapping(given: dict[str, int], api_token: str = "hush") -> int:
+    return len(given)
+
+
+@fl.task
+def gives_access() -> Access:
+    return Access("me", "hush")  # type: ignore[arg-type]
+
+
+@fl.workflow
+def hands_on(a: int) -> int:
+    return with_token(api_token="hush")  # type: ignore[arg-type]
+
+
+REFUSED_SECRETS: list[tuple[Any, dict[str, Any], str]] = [
+    (with_token, {"api_token": "hush"}, "input 'api_token' of .*: expected int, got \\*\\*\\* of type str"),
+    (with_access, {"access": Access("me", "hush")}, "at .password: expected int, got \\*\\*\\* of type str"),  # type: ignore[arg-type]
+    (with_access, {"access": {"user": "me", "password": "hush"}}, "got {'user': 'me', 'password': \\*\\*\\*} of type dict"),
+    (with_mapping, {"given": {"secret": "hush"}}, "at \\['secret'\\]: expected int, got \\*\\*\\*"),
+    (with_mapping, {}, "it takes given: dict\\[str, int\\], api_token: str = \\*\\*\\*"),
+    (gives_access, {}, "declares -> Access: at .password: expected int, got \\*\\*\\*"),
+    (hands_on, {"a": 1}, "expected int, got \\*\\*\\*"),
+]
+
+
+@pytest.mark.parametrize(("entity", "inputs", "says"), REFUSED_SECRETS, ids=[says[:20] for _, _, says in REFUSED_SECRETS])
+def test_what_is_refused_shows_no_secret(entity: Any, inputs: dict[str, Any], says: str) -> None:
+    """A value that does not fit is not shown where its name, or that of the part that does not fit, says that it is a secret."""
+    with pytest.raises((InputError, OutputError), match=says) as caught:
+        entity(**inputs)
+    assert "hush" not in "\n".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
+
+
+@fl.task
+def breaks_with(api_token: str) -> int:
+    raise ValueError("odd")
+
+
+@fl.workflow
+def chooses(a: int, api_token: str) -> int:
+    return (  # type: ignore[no-any-return]
+        fl.conditional("way").if_(a > 0).then(breaks_with(api_token=api_token)).else_().fail("none")
+    )
+
+
+def test_what_is_told_of_a_conditional_shows_no_secret() -> None:
+    """What a conditional is given has no names of the user's, and is not shown."""
+    with pytest.raises(ValueError, match="odd") as caught:
+        chooses(a=1, api_token="hush")
+    notes = "\n".join(caught.value.__notes__)
+    assert "way(…)" in notes
+    assert "hush" not in notes

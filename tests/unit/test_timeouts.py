@@ -286,6 +286,25 @@ def test_what_does_not_pickle() -> None:
         one_attempt(threading.Lock, {}, killable())
 
 
+class Stays:
+    """Something that cannot be unpickled in another process."""
+
+    def __reduce__(self) -> Any:
+        return _arrives, (os.getpid(),)
+
+
+def _arrives(pid: int) -> Stays:
+    if pid != os.getpid():
+        raise Trouble(pid, "it stays here")
+    return Stays()
+
+
+def test_what_does_not_arrive_in_a_process() -> None:
+    """Where the process cannot unpickle what it is to call, the error says why."""
+    with pytest.raises(Trouble, match="it stays here"):
+        one_attempt(lambda given: given, {"given": Stays()}, killable())
+
+
 def waits_with_a_child(file: str) -> None:
     child = subprocess.Popen(["sleep", "600"])
     Path(file + ".tmp").write_text(f"{os.getpid()} {child.pid}")
