@@ -113,9 +113,18 @@ class Family:
         When it ended, in seconds since the epoch.
     failed
         The id of the innermost run that failed, where that is known.
+    place : str or None
+        The address, without the run, of what failed it, where that is known.
     """
 
-    def __init__(self, reports: Iterable[bytes], status: Status, ended: float | None = None, failed: str | None = None) -> None:
+    def __init__(
+        self,
+        reports: Iterable[bytes],
+        status: Status,
+        ended: float | None = None,
+        failed: str | None = None,
+        place: str | None = None,
+    ) -> None:
         self.calls: dict[tuple[bytes, str], _Calls] = {}
         self.by_parent: dict[str, list[_Calls]] = {}
         self._status = status
@@ -132,6 +141,7 @@ class Family:
         for report in map(read, reports):
             self._fold(report)
         self._failed = self._chain(failed)
+        self._above_failure = set(above_all(place or ""))
 
     def _fold(self, report: Report) -> None:
         if report.probed is not None:
@@ -143,13 +153,17 @@ class Family:
                 if ended < 0:
                     self._open[calls.id(place)] = (calls, place)
         for id, when in report.ended:
-            # Whoever ends one that it did not begin was made by a unit that has told of it.
-            calls, place = self._open[id]
-            child = calls.rows[place]
-            calls.tell(place, child.label, child.started, when + report.epoch)
+            # Whoever ends one that it did not begin was made by a unit that has told of it; but the history may lack reports.
+            if id in self._open:
+                calls, place = self._open[id]
+                child = calls.rows[place]
+                calls.tell(place, child.label, child.started, when + report.epoch)
+        self._note_cached(report)
         for address, *_ in report.errors:
             self.failing.update(above_all(address))
         self.fell.update((address, when + report.epoch) for address, when in report.fell)
+
+    def _note_cached(self, report: Report) -> None:
         for address, labels, slots, statuses in report.cached:
             for slot, status in zip(slots, statuses, strict=True):
                 name = "" if slot < 0 else f"[{slot + labels}]" if isinstance(labels, int) else labels[slot]
@@ -194,7 +208,8 @@ class Family:
                 return Status.FAILED if address in self.failing or fallen not in self.failing else Status.ABORTED
         if not self._status.ended or self._status is Status.SUCCEEDED:
             return self._status
-        return Status.FAILED if calls.id(place) in self._failed else Status.ABORTED
+        has_failed = calls.id(place) in self._failed or join(calls.first.address, calls.rows[place].label) in self._above_failure
+        return Status.FAILED if has_failed else Status.ABORTED
 
     def _fell_at(self, address: str) -> float | None:
         """Return when a node, or something around it, failed while the run went on."""

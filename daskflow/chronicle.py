@@ -11,11 +11,11 @@ from typing import Any
 from daskflow import config, submissions
 from daskflow.checkpoints import forget_run
 from daskflow.errors import DaskflowError
+from daskflow.failed import place_of
 from daskflow.history import History
 from daskflow.historyrows import RunRow
 from daskflow.historywriter import Writer
 from daskflow.loglines import without_logs
-from daskflow.outcome import Failure
 from daskflow.outputs import Outputs, result_name
 from daskflow.records import Status
 
@@ -100,7 +100,7 @@ class Chronicle:
         outputs, writer = self._kept.pop(run, None), self._writer
         if writer is None:
             return
-        self._safely(run, lambda: writer.end(run, status.value, time.time(), failure, _place(failure), result))
+        self._safely(run, lambda: writer.end(run, status.value, time.time(), failure, place_of(failure), result))
         if outputs is not None and status is Status.SUCCEEDED:
             # Nobody goes on from a run that has succeeded.
             writer.then(run, outputs.forget)
@@ -132,13 +132,6 @@ class Chronicle:
                 logger.error("daskflow keeps no history: %s", error)
                 self._closed = True
         return self._writer
-
-
-def _place(failure: Mapping[str, Any] | None) -> str | None:
-    """Return the address of what failed, where its record says that."""
-    record = (failure or {}).get("failure")
-    where = Failure(*record).where if record else None
-    return None if where is None else str(where["address"])
 
 
 def _forget(runs: list[str]) -> None:

@@ -152,6 +152,8 @@ def _headline(view: RunView) -> list[str]:
         lines.append(f"  source    {row.source}")
     if row.labels:
         lines.append(f"  labels    {', '.join(f'{common.line(key)}={common.line(value)}' for key, value in row.labels.items())}")
+    if left_out := view.node().left_out:
+        lines.append(f"  left out  {left_out}")
     if row.dropped_reports or row.dropped_logs:
         lines.append(f"  dropped   {row.dropped_reports} reports and {row.dropped_logs} log lines came faster than they could be written")
     return lines
@@ -176,6 +178,7 @@ def _told_node(found: Found, node: NodeView) -> list[str]:
         ("inside", node.inside and f"{node.inside} nodes, of which no more is told since they were short"),
         ("calls", ", ".join(f"{count} {one.value}" for one, count in node.counts.items())),
         ("error", common.line(node.error, 500)),
+        ("left out", node.left_out),
     ]
     lines += [f"  {name:<9} {text}" for name, text in pairs if text]
     lines += [
@@ -206,7 +209,7 @@ def _page(found: Found, items: int, phase: str | None, order: Any, page: int) ->
     what = f"{nodes.total} {f'{phase} ' if phase else ''}of what it calls"
     if not nodes.items:
         return f"{what}: none on page {page}"
-    rows = [(one.label, one.phase.value, duration(one.seconds), one.worker, one.error) for one in nodes.items]
+    rows = [(one.label, one.phase.value, duration(one.seconds), one.worker, one.error or one.left_out) for one in nodes.items]
     pages = -(-nodes.total // items)
     listed = common.table([("node", "phase", "duration", "worker", "error"), *rows], (50, 9, 12, 40, 200))
     return f"{listed}\n{what}, page {page} of {pages}"

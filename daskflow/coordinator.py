@@ -20,6 +20,7 @@ from daskflow.announcer import Announcer
 from daskflow.cancelling import Cancelling
 from daskflow.chronicle import Chronicle
 from daskflow.dask_tasks import DaskTasks
+from daskflow.failed import place_of
 from daskflow.ledger import Ledger
 from daskflow.pace import Pace
 from daskflow.payload import Payload
@@ -252,11 +253,12 @@ class Coordinator:
         self.announcer.add(worker)
 
     def _on_spill(
-        self, worker: str, key: str, units: list[Any], values: list[Any], holds: list[Any], resume: bytes | None, report: bytes | None
-    ) -> None:
+        self, worker: str, key: str, units: list[Any], values: list[Any], holds: list[Any], resume: bytes | None, report: bytes | None,
+        place: str,
+    ) -> None:  # fmt: skip
         kept = [Value(name, (worker, tuple(place), nbytes)) for name, place, nbytes in values]
         if self.tasks.is_on(key, worker):
-            self._note(key, report)
+            self._note(key, report, place)
             self._guarded(key, lambda: self._spill(key, units, holds, kept, resume))
         self._disown_soon(worker, kept)
 
@@ -301,9 +303,9 @@ class Coordinator:
             one = one._replace(domain=tuple(one.domain))
             self._guarded(key, lambda: self.ledger.item_failed(key, one, {"failure": failure}))
 
-    def _on_report(self, worker: str, key: str, report: bytes) -> None:
+    def _on_report(self, worker: str, key: str, report: bytes | None, place: str = "") -> None:
         if self.tasks.is_on(key, worker):
-            self._note(key, report)
+            self._note(key, report, place)
 
     def _on_result(self, worker: str, key: str, data: bytes) -> None:
         if (entry := self._entry(key)) and self.tasks.is_on(key, worker):
@@ -313,9 +315,12 @@ class Coordinator:
         unit = self.ledger.units.get(key)
         return self.register.runs.get(unit.run.id) if unit is not None else None
 
-    def _note(self, key: str, report: bytes | None) -> Entry | None:
+    def _note(self, key: str, report: bytes | None, place: str = "") -> Entry | None:
         unit = self.ledger.units.get(key)
-        return None if unit is None else self.tell(unit.run.id, report)
+        if unit is None:
+            return None
+        unit.place = place
+        return self.tell(unit.run.id, report)
 
     def tell(self, run: str, report: bytes | None) -> Entry | None:
         """Keep what is told of a run, and write it down."""
@@ -388,6 +393,8 @@ class Coordinator:
     def _unready(self, key: str) -> None:
         if self.ledger.unready(key, self.tasks.death(key)):
             self.tasks.hold_back(key)
+            if (payload := self.tasks.payload(key)) is not None:
+                payload.deaths = self.ledger.units[key].deaths
 
     def _erred(self, key: str) -> None:
         # Units catch everything that users' code raises: what reaches Dask is that a unit could not be run at all.
@@ -468,14 +475,15 @@ class Coordinator:
         if entry is None:
             return
         status = record.status if record is not None else Status.ABORTED
-        entry.story.end(status)
+        failure = record.failure if record is not None else None
+        plain = None if failure is None else plain_failure(failure)
+        entry.story.end(status, place_of(plain))
         entry.ended.set()
         if self.cancelling.is_detached(run):
             # Nobody may ever ask; the history has it then.
             asyncio.get_running_loop().call_later(DETACHED_KEPT, self._retire, run)
-        failure = record.failure if record is not None else None
         value = entry.value[1] if entry.value is not None and record is not None and entry.value[0] == record.result else None
-        self.chronicle.end(run, status, None if failure is None else plain_failure(failure), value)
+        self.chronicle.end(run, status, plain, value)
 
     def _create(self, one: Create) -> str:
         names = tuple(name for name, _ in one.deps)

@@ -343,7 +343,7 @@ async def children(client: Client, run: str) -> Family:
         told = await scheduler.daskflow_children(run=run)
     if told is None:
         return Family((), Status.SUCCEEDED)
-    return Family(told["reports"], Status(told["status"]), told["ended"], told["failed"])
+    return Family(told["reports"], Status(told["status"]), told["ended"], told["failed"], told["place"])
 
 
 async def history(client: Client, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from daskflow.errors import GateTimeout, PlanBusy, RunCancelled, RunFailed, RunSkipped, WorkerCrashed
-from daskflow.oneline import error_line
+from daskflow.oneline import MOST_LINE, error_line, one_line
 from daskflow.outcome import Failure, add_note, annotate, stand_in, stands_in
 from daskflow.shortform import counted
 from daskflow.where import Where
@@ -92,8 +92,34 @@ def error_of(run: str, failure: Mapping[str, Any]) -> BaseException:
             add_note(error, note)
         return error
     error = _REASONS[next(reason for reason in _REASONS if reason in failure)](run, failure)
-    annotate(error, Where(run, failure.get("address") or failure.get("gate", "")))
+    annotate(error, Where(run, place_of(failure) or ""))
     return error
+
+
+def line_of(run: str, failure: Mapping[str, Any] | None) -> str:
+    """Return why a run failed on one line, from the record of that; empty where there is none."""
+    if failure is None:
+        return ""
+    if "lost" in failure:
+        return one_line(f"SchedulerLost: {failure['lost']}", MOST_LINE)
+    record = failure_of(run, restored(failure))
+    return one_line(f"{record.kind}: {record.message}" if record.message else record.kind, MOST_LINE)
+
+
+def place_of(failure: Mapping[str, Any] | None) -> str | None:
+    """Return the address of what failed, where the record of a failure says that.
+
+    Examples
+    --------
+    >>> place_of({"crash": "6 workers died", "address": "a/b"}), place_of({"gate": "c", "timeout": 1}), place_of({"fault": "none"})
+    ('a/b', 'c', None)
+    """
+    if failure is None:
+        return None
+    if "failure" in failure:
+        where = Failure(*failure["failure"]).where
+        return None if where is None else str(where["address"])
+    return next((str(failure[name]) for name in ("address", "gate", "cancelled") if name in failure), None)
 
 
 def failure_of(run: str, failure: Mapping[str, Any]) -> Failure:

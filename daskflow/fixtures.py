@@ -192,7 +192,8 @@ class Flow:
     def run(self, entity: Any, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> FlowRun:
         """Run an entity to its end."""
         bound = entity.interface.bind(args, dict(inputs)) if args else inputs
-        ended = run(entity, bound, client=self._client, values=self.settings.values, timeout=self.settings.timeout)
+        timeout = None if self._client is None else self.settings.timeout
+        ended = run(entity, bound, client=self._client, values=self.settings.values, timeout=timeout)
         self.runs.append(ended)
         return ended
 

@@ -131,7 +131,8 @@ class Journal(NodeLog):
         self.dropped(frames)
 
     def fell(self, address: str) -> None:
-        """Note that something has failed while the run goes on."""
+        """Note that a node has failed while the run goes on."""
+        super().fell(address)
         self._fell.append((address, time.perf_counter()))
 
     def ended(self, frame: GraphFrame) -> None:
@@ -156,8 +157,16 @@ class Journal(NodeLog):
             self._told += [_told(self._parent, plan, calls) for plan, calls in self._calls.items()]
             self._parent, self._calls = None, {}
 
-    def report(self, frames: Sequence[Frame] = ()) -> bytes | None:
-        """Return what is new since the last report, with the child runs among these frames, a stack, as executing."""
+    def report(self, frames: Sequence[Frame] = (), coming: int | None = None) -> bytes | None:
+        """Return what is new since the last report, with the child runs among these frames, a stack, as executing.
+
+        Parameters
+        ----------
+        frames
+            The whole stack, lowest first; none where the execution is over.
+        coming : int, optional
+            The slot of the node of the highest frame that is about to begin.
+        """
         self._leave()
         self._look_away()
         told, self._told = self._told, []
@@ -171,7 +180,7 @@ class Journal(NodeLog):
         recovered = self.keeper.take() if self.keeper is not None else []
         logs = self.logs.take() if self.logs is not None else []
         parts = {"told": told, "ended": ended, "cached": cached, "fell": fell, "probed": probed, "recovered": recovered, "logs": logs}
-        return write({"epoch": self._epoch, "worker": self._worker, **parts, **self._news(frames)})
+        return write({"epoch": self._epoch, "worker": self._worker, **parts, **self._news(frames, coming)})
 
     def _is_new(self, frame: Frame, slot: int) -> bool:
         mark = (frame.scope.digest, slot)

@@ -279,8 +279,10 @@ class Ledger(Books):
         unit.deaths += died
         if unit.deaths > self.most_deaths:
             # Others may have read its result, if it has had one: that can be taken back only with the run.
-            self._fail(unit, Crash(key, unit.deaths, unit.address), () if unit.finished else unit.domain)
+            crash = Crash(key, unit.deaths, unit.place or unit.address)
+            self._fail(unit, crash, () if unit.finished else unit.domain)
             return False
+        unit.place = ""
         self.admission.release(key)
         unit.state = State.LOST if unit.refs else State.FREED
         return True

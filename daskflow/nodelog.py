@@ -15,17 +15,19 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
-from daskflow.entity import LAUNCH_PLAN
+from daskflow.entity import LAUNCH_PLAN, TASK
 from daskflow.failed import Failed
 from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame, Root
 from daskflow.graph import Graph
 from daskflow.oneline import error_line
+from daskflow.outcome import where_of
+from daskflow.scope import is_in
 from daskflow.stacks import node_address
 
 #: Seconds: what is inside a shorter body is only counted.
 SHORT = 0.01
 
-#: Errors, and failed bodies, of which one unit tells more than their address.
+#: Failures of which one unit tells more than where they were, and frames that it tells of since something in them failed.
 _MOST_FAILED = 1000
 
 _SHIFT = 32
@@ -74,7 +76,14 @@ class NodeLog:
         self._attempts: deque[tuple[str, int, str, float, float]] = deque()
         self._errors: list[tuple[str, float, str]] = []
         self._closed: list[tuple[str, float]] = []
-        self._failures = 0
+        self._failures = self._fallen_frames = 0
+        #: Whether something is left out of what is told of the last failure; and its error, which is told if nothing takes it.
+        self._left_out = False
+        self._last: tuple[str, float, str] | None = None
+        self._untold: list[str] = []
+        #: The address of what was told last to be executing, and whether that is a node and not a body between two of its nodes.
+        self.place = ""
+        self.is_at_node = False
         self._skips: set[tuple[bytes, int]] = set()
 
     # ------------------------------------------------------------ what an executor says
@@ -139,9 +148,11 @@ class NodeLog:
             return
         mark = levels[0].mark
         self._highest = self._levels[-1].frame if self._levels else None
-        if self._failures < _MOST_FAILED:
-            self._failures += len(frames)
+        if self._last is None and self._fallen_frames < _MOST_FAILED:
+            self._fallen_frames += len(frames)
             self._tell_all(levels)
+        else:
+            self._left_out = True
         del self._notes[mark:]
 
     def raised(self, top: Frame, frame: Frame, slot: int, error: BaseException) -> None:
@@ -152,8 +163,27 @@ class NodeLog:
             # A frame that has failed knows its nodes no longer.
             self._tell_all(self._levels)
             del self._notes[:]
-        if len(self._errors) < _MOST_FAILED:
-            self._errors.append((node_address(frame, slot), perf_counter(), error_line(error)))
+        self._tell_error(_origin(frame, slot, error), error)
+
+    def failed_elsewhere(self, frame: Frame, slot: int) -> None:
+        """Note that a node, or item, of a frame has failed in another unit, or without any: nobody may have told that."""
+        error = frame.values[slot].exception()
+        self._tell_error(_origin(frame, slot, error), error)
+        self.fell(node_address(frame, slot))
+
+    def _tell_error(self, address: str, error: BaseException) -> None:
+        told = (address, perf_counter(), error_line(error))
+        self._failures += 1
+        if self._failures <= _MOST_FAILED:
+            self._errors.append(told)
+        else:
+            self._left_out, self._last = True, told
+
+    def fell(self, address: str) -> None:
+        """Note that a node has failed while the run goes on."""
+        if self._left_out:
+            self._untold.append(address)
+        self._left_out, self._last = False, None
 
     def attempt(self, address: str, number: int, error: BaseException, delay: float) -> None:
         """Note that an attempt of a task has failed, and that another one follows after so many seconds."""
@@ -161,15 +191,26 @@ class NodeLog:
 
     # ------------------------------------------------------------ what is told
 
-    def _news(self, frames: Sequence[Frame]) -> dict[str, Any]:
-        """Return the parts of a report that tell of nodes; `frames` are the whole stack, or none where the execution is over."""
+    def _news(self, frames: Sequence[Frame], coming: int | None = None) -> dict[str, Any]:
+        """Return the parts of a report that tell of nodes.
+
+        Parameters
+        ----------
+        frames
+            The whole stack, or none where the execution is over.
+        coming : int, optional
+            The node of the highest frame that begins now; by default the one that has begun last, unless it has ended.
+        """
         if frames and self._levels:
             self._look_at(frames[-1])
-            self._tell_all(self._levels)
+            self._tell_all(self._levels, coming)
             del self._notes[:]
         attempts = [self._attempts.popleft() for _ in range(len(self._attempts))]
-        news = {"done": self._done, "open": self._open, "closed": self._closed, "attempts": attempts, "errors": self._errors}
-        self._done, self._open, self._closed, self._errors = [], [], [], []
+        # However many there were before: what nothing has taken is why the unit fails.
+        errors = self._errors if self._last is None else [*self._errors, self._last]
+        news: dict[str, Any] = {"done": self._done, "open": self._open, "closed": self._closed, "attempts": attempts}
+        news |= {"errors": errors, "untold": self._untold}
+        self._done, self._open, self._closed, self._errors, self._untold, self._last = [], [], [], [], [], None
         return news
 
     def _look_at(self, top: Frame) -> None:
@@ -185,9 +226,9 @@ class NodeLog:
             mark += 2 * frame.done
         self._highest = top
 
-    def _tell_all(self, levels: Sequence[_Level]) -> None:
+    def _tell_all(self, levels: Sequence[_Level], coming: int | None = None) -> None:
         stops = [*(level.mark for level in levels[1:]), len(self._notes)]
-        uppers = [*(level.frame.slot for level in levels[1:]), None]
+        uppers = [*(level.frame.slot for level in levels[1:]), coming]
         for level, stop, upper in zip(levels, stops, uppers, strict=True):
             self._tell(level, stop, upper)
         for level in levels:
@@ -197,6 +238,8 @@ class NodeLog:
         """Tell what is new of a frame, whose numbers end before `stop`; `upper` is the slot of the frame above it."""
         frame, mark = level.frame, level.mark
         at = level.at if over else _at_work(frame) if upper is None else upper
+        if at != level.at:
+            self._note_place(frame, at)
         since = level.since or frame.started or self._begun
         ended = self._notes[stop - 1] if stop > mark else since
         skipped = self._skipped(frame) if _may_skip(frame) else []
@@ -207,6 +250,10 @@ class NodeLog:
             if at != level.at:
                 self._open.append(self._at(frame, at, ended))
         level.since, level.at = ended, at
+
+    def _note_place(self, frame: Frame, slot: int) -> None:
+        self.is_at_node = slot >= 0 and (frame.entity is not None or _is_task(frame, slot))
+        self.place = node_address(frame, slot if self.is_at_node else -1)
 
     def _at(self, frame: Frame, slot: int, since: float) -> tuple[Any, ...]:
         kind = frame.entity.kind_name if frame.entity is not None else ""
@@ -255,8 +302,21 @@ class NodeLog:
         return found
 
 
+def _origin(frame: Frame, slot: int, error: BaseException) -> str:
+    """Return the address that an error comes from: it may have come to a frame from what is in it, as a value."""
+    address = node_address(frame, slot)
+    where = where_of(error)
+    return address if where is None or not is_in(where.address, address) else where.address
+
+
 def _holds_run(frame: Frame | None) -> bool:
     return isinstance(frame, GraphFrame) and isinstance(frame.graph, Root)
+
+
+def _is_task(frame: Frame, slot: int) -> bool:
+    """Tell whether a run begins with the call of a task, which is a node by itself."""
+    called = _called(frame, slot) if _holds_run(frame) else None
+    return called is not None and called.kind == TASK
 
 
 def _may_skip(frame: Frame) -> bool:

@@ -91,6 +91,8 @@ class NodeView:
         How many of the nodes that it calls, or of its items, are in which phase.
     error : str
         Why it failed, on one line, where that is known.
+    untold : int
+        How many nodes failed in it, at any depth, it included, of which no more is told than that, since very many failed in one unit.
     """
 
     address: str
@@ -107,6 +109,21 @@ class NodeView:
     inside: int = 0
     counts: dict[Phase, int] = field(default_factory=dict)
     error: str = ""
+    untold: int = 0
+
+    @property
+    def left_out(self) -> str:
+        """What is to be said of nodes that failed in it and of which no more is told; empty where there is none.
+
+        Examples
+        --------
+        >>> NodeView("m", "m", "map of f", "map", Phase.SUCCEEDED, counts={Phase.FAILED: 5000}, untold=4000).left_out
+        'of 4000 nodes that failed no more is told, since very many failed in one unit'
+        """
+        if not self.untold:
+            return ""
+        whose = f"of {self.untold} nodes that failed " if self.counts or not self.address else ""
+        return f"{whose}no more is told, since very many failed in one unit"
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain data, as JSON takes it; times in seconds since the epoch."""

@@ -6,6 +6,8 @@ import re
 
 #: What a terminal would not just show: control characters, separators of lines, marks that turn the direction of writing.
 _NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+#: Characters of the line that tells of an error.
+MOST_LINE = 500
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -33,7 +35,7 @@ def one_line(text: str, most: int) -> str:
     return f"{kept}…({more} characters more)"
 
 
-def error_line(error: BaseException, most: int = 500) -> str:
+def error_line(error: BaseException, most: int = MOST_LINE) -> str:
     """Return an error on one line, whatever its class does.
 
     Examples
@@ -44,7 +46,7 @@ def error_line(error: BaseException, most: int = 500) -> str:
     name = type(error).__name__
     try:
         text = str(error)
-    except Exception:
+    except BaseException:
         return f"{name}: (its text cannot be made)"
     return one_line(f"{name}: {text}" if text else name, most)
 

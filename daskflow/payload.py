@@ -39,6 +39,8 @@ class Payload:
         Those at which something failed for such a reason when the result was made: so it does if the result is lost, and made again.
     address : str
         The address of what the unit executes.
+    deaths : int
+        How many workers have died under it.
     """
 
     __slots__ = (
@@ -47,6 +49,7 @@ class Payload:
         "cancelled",
         "ceased",
         "data",
+        "deaths",
         "failures",
         "key",
         "may_spill",
@@ -74,6 +77,7 @@ class Payload:
         cancelled: tuple[str, ...] = (),
         ceased: tuple[str, ...] = (),
         address: str = "",
+        deaths: int = 0,
     ) -> None:
         self.key = key
         self.run = run
@@ -89,10 +93,11 @@ class Payload:
         self.cancelled = cancelled
         self.ceased = ceased
         self.address = address
+        self.deaths = deaths
 
     def __reduce__(self) -> tuple[Any, ...]:
-        rest = (self.threads, self.may_spill, self.place, self.terms, self.failures, self.answer, self.cancelled, self.ceased, self.address)
-        return Payload, (self.key, self.run, self.data, self.names, self.options, *rest)
+        rest = (self.threads, self.may_spill, self.place, self.terms, self.failures, self.answer, self.cancelled, self.ceased)
+        return Payload, (self.key, self.run, self.data, self.names, self.options, *rest, self.address, self.deaths)
 
     # Dask logs and shows a task's arguments: a user's values and secrets are none of its business.
     def __repr__(self) -> str:

@@ -154,7 +154,7 @@ def run(
     values : bool
         Whether the values of nodes are recorded.
     timeout : float, optional
-        Seconds after which a run on a cluster is cancelled.
+        Seconds after which a run on a cluster is cancelled; in this process nobody could end it.
 
     Raises
     ------
@@ -174,12 +174,21 @@ def run(
     """
     if not isinstance(entity, Entity):
         raise DefinitionError(f"run takes a task, workflow, dynamic, launch plan or map, not {entity!r}")
+    if timeout is not None:
+        _check(timeout, client)
     bound = entity.interface.check_inputs(entity.interface.bind((), dict(inputs)))
     entity.prepare()
     # Other threads may run something at the same time.
     with _recording(Recorder(values, threading.get_ident())) as recorder:
         value, error, handle = _in_process(entity, bound) if client is None else _on_cluster(entity, bound, client, timeout)
     return FlowRun(recorder.record, value, error, handle)
+
+
+def _check(timeout: float, client: Client | None) -> None:
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise OptionError(f"timeout of run must be seconds, more than 0; got {timeout!r}")
+    if client is None:
+        raise OptionError(f"timeout of run is {timeout!r}, and a run in this process cannot be ended; give it a client, or no timeout")
 
 
 def _in_process(entity: Entity[..., Any], inputs: dict[str, Any]) -> tuple[Any, Exception | None, None]:

@@ -208,7 +208,17 @@ Instruction = Create | Adopt | Lift | Free | Stop | Fell | Cancel | Ceased | Wak
 
 
 class Crash(NamedTuple):
-    """Why a run failed: workers died under one of its units."""
+    """Why a run failed: workers died under one of its units.
+
+    Attributes
+    ----------
+    key : str
+        The unit.
+    deaths : int
+        How many.
+    address : str
+        The address, without the run, of the node that it was executing, where that is known, and of all that it executes otherwise.
+    """
 
     key: str
     deaths: int
@@ -241,6 +251,7 @@ class Unit:
         "owner",
         "payload",
         "pins",
+        "place",
         "pool",
         "refs",
         "run",
@@ -283,6 +294,8 @@ class Unit:
         #: Whether its task has had its result; Dask sees to it that it is there for whoever reads it.
         self.finished = False
         self.deaths = 0
+        #: The address of what it is executing, as far as it has told since a worker died under it.
+        self.place = ""
 
     def last(self) -> Unit:
         """Return the unit that has, or will have, the result: the end of the tails."""

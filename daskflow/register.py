@@ -29,9 +29,11 @@ class Story:
         When it ended, in seconds since the epoch.
     failed : str or None
         The innermost child run that failed.
+    place : str or None
+        The address of what failed it.
     """
 
-    __slots__ = ("ended", "failed", "reports", "size", "status")
+    __slots__ = ("ended", "failed", "place", "reports", "size", "status")
 
     def __init__(self) -> None:
         self.reports: list[bytes] = []
@@ -39,6 +41,7 @@ class Story:
         self.status = Status.RUNNING
         self.ended: float | None = None
         self.failed: str | None = None
+        self.place: str | None = None
 
     def tell(self, report: bytes | None) -> None:
         """Add a report."""
@@ -46,14 +49,15 @@ class Story:
             self.reports.append(report)
             self.size += len(report)
 
-    def end(self, status: Status) -> None:
-        """The run has ended."""
+    def end(self, status: Status, place: str | None = None) -> None:
+        """The run has ended; with what is at an address, if it failed there."""
         if self.ended is None:
-            self.status, self.ended = status, time.time()
+            self.status, self.ended, self.place = status, time.time(), place
 
     def plain(self) -> dict[str, Any]:
         """Return all of it as plain data."""
-        return {"reports": self.reports, "status": self.status.value, "ended": self.ended, "failed": self.failed}
+        told = {"status": self.status.value, "ended": self.ended, "failed": self.failed, "place": self.place}
+        return {"reports": self.reports, **told}
 
 
 class Entry:

@@ -148,6 +148,8 @@ class Report(NamedTuple):
         Attempts that failed and are followed by another: address, number from 0 on, one line of the error, when, seconds until the next.
     errors : list of (str, float, str)
         Where errors were raised, when, and one line of each, whatever became of them.
+    untold : list of str
+        Those of `fell` of which neither an error nor what was in them is told, or not all of it: too many had failed in the unit.
     logs : list of (str, float, str, str)
         What tasks printed and logged: address, when, level, text.
     recovered : list of (str, str)
@@ -166,6 +168,7 @@ class Report(NamedTuple):
     closed: Sequence[tuple[str, float]] = ()
     attempts: Sequence[tuple[str, int, str, float, float]] = ()
     errors: Sequence[tuple[str, float, str]] = ()
+    untold: Sequence[str] = ()
     logs: Sequence[tuple[str, float, str, str]] = ()
     recovered: Sequence[tuple[str, str]] = ()
 

@@ -16,6 +16,9 @@ ABSENT = 255
 #: A place as large as this is a digest, by which a call of an eager is known, and no slot.
 _DIGEST = 1 << 31
 
+#: The highest number of a worker that there is room for.
+MOST_WORKERS = 0xFFFF
+
 _MAP = "map"
 
 
@@ -41,7 +44,7 @@ class Body:
     starts, ends : array of float
         When each began and ended, in seconds since the epoch; 0 where nobody has told.
     workers : array of int
-        The number of the worker where each ended.
+        The number of the worker where each ended; 0 where that is not known.
     inside : array of int, or None
         How many nodes ended inside each of which nothing else was told; ``None`` while that is so of none.
     begun : dict of int to (float, int)
@@ -57,8 +60,9 @@ class Body:
     """
 
     __slots__ = (
-        "_index", "_labels", "_names", "_numbered", "_places", "_table", "_which", "above", "address", "begun", "caches", "collapsed",
-        "digest", "ends", "entity", "inner", "inside", "is_map", "is_placed", "kind", "run_id", "starts", "states", "told", "workers",
+        "_digests", "_index", "_labels", "_names", "_numbered", "_places", "_table", "_which", "above", "address", "begun", "caches",
+        "collapsed", "digest", "ends", "entity", "inner", "inside", "is_map", "is_placed", "kind", "run_id", "starts", "states",
+        "told", "workers",
     )  # fmt: skip
 
     def __init__(self, address: str) -> None:
@@ -78,7 +82,9 @@ class Body:
         self.caches: dict[int, str] | None = None
         self.told = False
         self.collapsed = False
-        self._places: dict[int, int] | None = None
+        self._places: dict[int, int] = {}
+        #: The same from the index.
+        self._digests: dict[int, int] = {}
         self._labels: dict[int, str] = {}
         self._names: tuple[int, list[str]] | None = None
         self._numbered: list[str] | None = None
@@ -93,7 +99,8 @@ class Body:
         self.above, self.is_placed = (above, index), exact
         if exact:
             above.inner[index] = self
-        if above.collapsed:
+        # What is counted as a whole may have been executed before, or again, and been told of in detail then: it counts once.
+        if above.collapsed or (above.inside is not None and above.inside[index]):
             self.uncount()
 
     def describe(self, kind: str, entity: str, total: int) -> None:
@@ -140,7 +147,9 @@ class Body:
 
     def _label(self, labels: dict[int, str]) -> None:
         self._labels.update(labels)
-        self._index = None
+        if self._index is not None:
+            # Making it anew for each report would take very long where there are very many of both.
+            self._index.update((label, index) for index, label in labels.items())
 
     def _number(self, called: tuple[str, str]) -> int:
         called = tuple(called)  # type: ignore[assignment]
@@ -154,6 +163,8 @@ class Body:
         self._grow(index + 1)
         if self.states[index] == ABSENT:
             self.states[index] = QUEUED
+            if self._index is not None:
+                self._index[self.label(index)] = index
 
     def _grow(self, count: int) -> None:
         more = count - len(self.states)
@@ -171,20 +182,16 @@ class Body:
         """Return the index of what a place tells from the others."""
         if place < _DIGEST:
             return place
-        if self._places is None:
-            self._places = {}
         index = self._places.get(place)
         if index is None:
             index = self._places[place] = len(self.states)
+            self._digests[index] = place
             self._grow(index + 1)
         return index
 
     def place(self, index: int) -> int:
         """Return what tells a node from the others."""
-        for place, one in (self._places or {}).items():
-            if one == index:
-                return place
-        return index
+        return self._digests.get(index, index)
 
     def _is_numbered(self, index: int) -> bool:
         return self._names is not None and 0 <= index - self._names[0] < len(self._names[1])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from daskflow.graph import numbered
-from daskflow.nodeviews import FAILED, PHASES, RECOVERED, RUNNING, SKIPPED, SUCCEEDED, TIMED_OUT, Attempt, NodeEvent, utc
+from daskflow.nodeviews import FAILED, PHASES, QUEUED, RECOVERED, RUNNING, SKIPPED, SUCCEEDED, TIMED_OUT, Attempt, NodeEvent, utc
 from daskflow.reports import Done, Open, Report, Told
-from daskflow.runbody import Body
+from daskflow.runbody import MOST_WORKERS, Body
 from daskflow.scope import above_all, child_id, join
 
 #: How the errors begin of nodes whose time was up.
@@ -57,8 +58,11 @@ class Fold:
         self.errors: dict[str, tuple[float, str]] = {}
         #: When what failed while the run went on did so, by its address.
         self.fell: dict[str, float] = {}
-        #: The addresses at which an error was raised, and all above those.
-        self.failing: set[str] = set()
+        #: The addresses at which an error was raised, and all above those: for each where the first in it was.
+        self.failing: dict[str, str] = {}
+        #: What failed and of which no more is told than that; how many of those are in what, until there are others.
+        self._untold: set[str] = set()
+        self._untold_in: dict[str, int] | None = None
         self._numbers: dict[str, int] = {"": 0}
         #: Bodies whose own nodes are not known yet, by the addresses of the bodies in which those may be.
         self._orphans: dict[str, list[Body]] = {}
@@ -125,11 +129,17 @@ class Fold:
         self._failures(report, worker)
         self._unplaced.update((address, (RECOVERED, 0.0, worker)) for address, what in report.recovered if what == "recovered")
         self._place(changes)
+        for address, *_ in report.errors:
+            # No unit may have been executing it: a gate waits in none.
+            if (found := self.locate(address)) is not None and found[1] not in found[0].begun:
+                found[0].begin(found[1], 0.0, 0)
         self._notes(report)
         return changes
 
     def _number(self, worker: str) -> int:
         if worker not in self._numbers:
+            if len(self.workers) > MOST_WORKERS:
+                return 0
             self._numbers[worker] = len(self.workers)
             self.workers.append(worker)
         return self._numbers[worker]
@@ -193,11 +203,26 @@ class Fold:
 
     def _failures(self, report: Report, worker: int) -> None:
         for address, when, line in report.errors:
-            self.errors[address] = (when + report.epoch, line)
-            self.failing.update(above_all(address))
+            self.fail(address, when + report.epoch, line)
         for address, when in report.fell:
             self.fell[address] = when + report.epoch
             self._unplaced[address] = (self.how(address), when + report.epoch, worker)
+        self._untold.update(report.untold)
+        self._untold_in = None
+
+    def fail(self, address: str, when: float, line: str) -> None:
+        """Note where an error was raised."""
+        self.errors[address] = (when, line)
+        for above in above_all(address):
+            self.failing.setdefault(above, address)
+
+    def untold(self, address: str) -> int:
+        """Return how many nodes failed at an address, or below it, of which no more than that is told."""
+        if self._untold_in is None:
+            # One whose worker died may have been executed again, and have succeeded.
+            places = [one for one in self._untold if (found := self.locate(one)) is None or found[0].states[found[1]] != SUCCEEDED]
+            self._untold_in = Counter(above for one in places for above in (*above_all(one), ""))
+        return self._untold_in.get(address, 0)
 
     def how(self, address: str) -> int:
         """Return how a node failed: that its own time was up has a phase of its own."""
@@ -209,12 +234,22 @@ class Fold:
             if found is not None:
                 del self._unplaced[address]
                 self._settle(*found, phase, when, worker, changes)
+            elif self._is_over(address):
+                # It is inside something short, or was left out: looking for it again and again would take very long where there are many.
+                del self._unplaced[address]
+
+    def _is_over(self, address: str) -> bool:
+        """Tell whether all has been told of the nearest node above an address that is known."""
+        found = next((one for above in above_all(address) if (one := self.locate(above)) is not None), None)
+        return found is not None and found[0].states[found[1]] != QUEUED
 
     def _notes(self, report: Report) -> None:
         for address, number, line, when, delay in report.attempts:
             at = utc(when + report.epoch)
             assert at is not None
-            self.attempts.setdefault(address, []).append(Attempt(number, line, at, delay))
+            # Where a worker died, the first attempts may have been made once more.
+            others = [one for one in self.attempts.get(address, ()) if one.number != number]
+            self.attempts[address] = sorted([*others, Attempt(number, line, at, delay)], key=lambda one: one.number)
         for address, labels, slots, statuses in report.cached:
             body = self.bodies.get(address)
             if isinstance(labels, int) and body is not None and body.is_map:

@@ -108,6 +108,7 @@ def _node(node: Mapping[str, Any]) -> str:
     details = [duration(node["seconds"]), f"on {node['worker']}" if node["worker"] else "", node["cache"], node["child_run"]]
     details += [f"attempt {len(node['attempts']) + 1}"] if node["attempts"] else []
     details += [f"{node['inside']} inside"] if node["inside"] else []
+    details += [f"of {node['untold']} that failed no more is told"] if node["untold"] else []
     said = _safe(", ".join(one for one in details if one))
     text = f'<span class="{phase}">{mark}</span> {_safe(node["label"])} <span class="phase">{phase} {said}</span>'
     return f'{text} <span class="error">{_safe(node["error"])}</span>' if node["error"] else text

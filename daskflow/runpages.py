@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 from daskflow.errors import InputError
@@ -32,14 +33,20 @@ def checked(phase: str | None, order: str, offset: int, limit: int) -> int | Non
     return None if phase is None else PHASES.index(Phase(phase))
 
 
-def pick(body: Body, phases: bytearray, indices: Sequence[int], order: Order, offset: int, limit: int) -> Sequence[int]:
-    """Return some of the nodes of a body, in an order."""
+#: Of no nodes.
+_NONE: Mapping[int, float] = MappingProxyType({})
+
+
+def pick(
+    body: Body, phases: bytearray, indices: Sequence[int], order: Order, offset: int, limit: int, took: Mapping[int, float] = _NONE
+) -> Sequence[int]:
+    """Return some of the nodes of a body, in an order; `took` are the seconds of those of whose end nobody told."""
     if order == "call":
         return indices[offset : offset + limit]
     starts, ends = body.starts, body.ends
 
     def seconds(index: int) -> float:
-        return ends[index] - starts[index] if starts[index] else 0.0
+        return ends[index] - starts[index] if starts[index] else took.get(index, 0.0)
 
     def worth(index: int) -> tuple[float, ...]:
         return (_RANKS[phases[index]], -seconds(index), index)

@@ -64,6 +64,10 @@ class RunPhases:
             at = above
         return self._own(), ""
 
+    def goes_on(self, body: Body) -> bool:
+        """Tell whether what is around a body is executing, or to come."""
+        return self._around(body)[0] in (QUEUED, RUNNING)
+
     def _of_begun(self, address: str, around: tuple[int, str]) -> int:
         """Return the phase of a node that has begun, and of whose end nobody told."""
         phase, at = around
@@ -123,6 +127,13 @@ class RunPhases:
             ended = error[0] if error is not None else self._ended_around(body)
         return max(0.0, ended - started) if ended else None
 
+    def unsettled(self, body: Body, phases: bytearray) -> dict[int, float]:
+        """Return how long nodes took of whose end nobody told: what they failed with, or what is around them, was the end of them."""
+        took = {}
+        for index, (started, _) in body.begun.items():
+            took[index] = self._seconds(body, index, phases[index], join(body.address, body.label(index)), started) or 0.0
+        return took
+
     def _ended_around(self, body: Body) -> float:
         while body.above is not None:
             body, index = body.above
@@ -143,4 +154,5 @@ class RunPhases:
             return errors[address][1]
         if not address:
             return errors[max(self._failed, key=len)][1] if self._failed and max(self._failed, key=len) in errors else ""
-        return next((line for one, (_, line) in errors.items() if address in above_all(one)), "")
+        within = self._fold.failing.get(address)
+        return "" if within is None else errors[within][1]

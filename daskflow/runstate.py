@@ -88,12 +88,27 @@ class RunState(RunPhases):
         """
         return self._fold.take(read(report))
 
-    def end(self, status: str, ended: float | None, failure_address: str | None = None) -> list[NodeEvent]:
-        """Take up that the run has ended; return the events of what ended with it: the run itself, and all that was running."""
+    def end(self, status: str, ended: float | None, failure_address: str | None = None, failure_line: str = "") -> list[NodeEvent]:
+        """Take up that the run has ended.
+
+        Parameters
+        ----------
+        status, ended, failure_address
+            As for the class.
+        failure_line : str
+            Why it failed, on one line, where no unit could tell that.
+
+        Returns
+        -------
+        list of NodeEvent
+            What ended with it: the run itself, and all that was running.
+        """
         self.status, self.ended = str(status), ended
         if self.status == "FAILED":
             address = self._guess() if failure_address is None else self._inner(failure_address)
             self._failed = set(above_all(address))
+            if failure_line and address not in self._fold.errors:
+                self._fold.fail(address, ended or 0.0, failure_line)
             for above in self._failed:
                 found = self._fold.locate(above)
                 if found is not None and found[1] not in found[0].begun:
@@ -130,6 +145,8 @@ class RunState(RunPhases):
             if body.inside is not None and body.inside[index]:
                 count = body.inside[index]
                 return f"{address!r} is inside {above}, which succeeded; that was short, so of the {count} nodes in it no more is told"
+            if self._fold.untold(above) and self._phase(body, index) in (FAILED, TIMED_OUT):
+                return f"{address!r} is inside {above}, which failed; very many nodes failed in that unit, so no more is told of it"
         text = f"run {self.run_id} has no node {address!r}, as far as its units told; what is known"
         if not known:
             return f"{text} is the run itself"
@@ -142,7 +159,7 @@ class RunState(RunPhases):
         return NodeView(
             "", self.name, self.entity, self.kind, PHASES[self._own()], utc(self.started or 0.0), seconds, "",
             tuple(self._fold.attempts.get(own, ())), self._fold.cached.get(own, ""), "", 0, self.counts(""),
-            self._error(own) if self.status == "FAILED" else "",
+            (self._error(own) or self._error("")) if self.status == "FAILED" else "", self._fold.untold(""),
         )  # fmt: skip
 
     def view(self, body: Body, index: int) -> NodeView:
@@ -159,7 +176,7 @@ class RunState(RunPhases):
             self._fold.workers[worker], tuple(self._fold.attempts.get(address, ())),
             (body.caches or {}).get(index) or self._fold.cached.get(address, ""), self._child_run(body, index),
             body.inside[index] if body.inside is not None else 0, self.counts(address),
-            self._error(address) if state in (FAILED, TIMED_OUT) else "",
+            self._error(address) if state in (FAILED, TIMED_OUT) else "", self._fold.untold(address),
         )  # fmt: skip
 
     # ------------------------------------------------------------ asking for many
@@ -191,7 +208,6 @@ class RunState(RunPhases):
                 totals[phase] = totals.get(phase, 0) + count
             if body.inside is not None:
                 inside += sum(body.inside)
-                inside -= sum(body.inside[index] for index, inner in body.inner.items() if inner.told and not inner.collapsed)
         if inside:
             totals[Phase.SUCCEEDED] = totals.get(Phase.SUCCEEDED, 0) + inside
         return totals
@@ -227,7 +243,7 @@ class RunState(RunPhases):
             return Page(0, [])
         phases = self.phases(body)
         indices = body.nodes() if wanted is None else [index for index, one in enumerate(phases) if one == wanted]
-        chosen = pick(body, phases, indices, order, offset, limit)
+        chosen = pick(body, phases, indices, order, offset, limit, self.unsettled(body, phases))
         return Page(len(indices), [self.view(body, index) for index in chosen])
 
     def tree(self, address: str = "", depth: int | None = None, width: int = 120) -> str:

@@ -98,9 +98,9 @@ def _row(run: RunState, item: _Item, lead: str) -> Row:
         return Row(lead, " ", item.label, notes=item.note)
     body, indices = item.group
     counts = _counted(run, body, indices)
-    phase = _summary(counts)
+    phase = _summary(counts, run.goes_on(body))
     starts = [body.starts[index] for index in indices if body.starts[index]]
-    seconds = max(body.ends[index] for index in indices) - min(starts) if phase.ended and starts else None
+    seconds = max(0.0, max(body.ends[index] for index in indices) - min(starts)) if phase.ended and starts else None
     return Row(lead, MARKS[phase], item.label, phase.value, duration(seconds), _told(counts))
 
 
@@ -110,12 +110,12 @@ def _counted(run: RunState, body: Body, indices: Sequence[int]) -> dict[Phase, i
     return {phase: numbers[number] for number, phase in enumerate(Phase) if numbers[number]}
 
 
-def _summary(counts: Mapping[Phase, int]) -> Phase:
-    """Return the phase of calls together: the first of these that any is in."""
+def _summary(counts: Mapping[Phase, int], goes_on: bool) -> Phase:
+    """Return the phase of calls together: the first of these that any is in; between two of them they are executing as well."""
     order = (Phase.FAILED, Phase.TIMED_OUT, Phase.RUNNING, Phase.ABORTED, Phase.QUEUED, Phase.SUCCEEDED, Phase.RECOVERED, Phase.SKIPPED)
-    if counts.get(Phase.QUEUED) and (counts.get(Phase.SUCCEEDED) or counts.get(Phase.RECOVERED)) and not counts.get(Phase.ABORTED):
-        return Phase.FAILED if counts.get(Phase.FAILED) else Phase.RUNNING
-    return next((phase for phase in order if counts.get(phase)), Phase.QUEUED)
+    phase = next((phase for phase in order if counts.get(phase)), Phase.QUEUED)
+    some_ended = counts.get(Phase.SUCCEEDED) or counts.get(Phase.RECOVERED)
+    return Phase.RUNNING if phase is Phase.QUEUED and some_ended and goes_on else phase
 
 
 def _told(counts: Mapping[Phase, int]) -> str:
@@ -133,6 +133,8 @@ def _notes(view: NodeView) -> Iterator[str]:
         yield f"{view.inside} inside"
     if sum(view.counts.values()) > _FEW:
         yield _told(view.counts)
+    if view.left_out:
+        yield view.left_out
     if view.error:
         yield one_line(view.error, 200)
 
@@ -160,8 +162,14 @@ def _calls(run: RunState, body: Body) -> list[_Item]:
         if len(same) <= _FEW:
             items.append(_single(run, body, index))
         elif index == same[0]:
-            items.append(_Item(f"{body.label(index).partition('[')[0]}[*] x {len(same)}", group=(body, same)))
+            items.append(_Item(f"{_common_name(body, same)}[*] x {len(same)}", group=(body, same)))
     return items
+
+
+def _common_name(body: Body, indices: Sequence[int]) -> str:
+    """Return the name that calls of one entity have in addresses, or that of the entity where they have names of their own."""
+    names = {body.label(index).partition("[")[0] for index in indices}
+    return names.pop() if len(names) == 1 else body.called(indices[0])[0].rpartition(".")[2]
 
 
 def _single(run: RunState, body: Body, index: int) -> _Item:

@@ -120,7 +120,7 @@ class RunView:
             tell(state.tell(report))
             self._seq = seq
         if row.ended is not None and not Status(state.status).ended:
-            tell(state.end(row.status, row.ended, row.failed or None))
+            tell(state.end(row.status, row.ended, row.failed, failed.line_of(self.id, row.error)))
         return state
 
     def tree(self, path: str = "", *, depth: int | None = None, width: int = 120) -> str:
@@ -180,8 +180,7 @@ class RunView:
     def children(self) -> Children:
         """The runs of the launch plans that it called."""
         row = self.row
-        failed = ((row.error or {}).get("failure") or [None] * 6)[5]
-        family = Family(self._archive.ask("reports", self.id), Status(row.status), row.ended, failed["child"] or None if failed else None)
+        family = Family(self._archive.ask("reports", self.id), Status(row.status), row.ended, place=row.failed)
         return Children(family, self.id)
 
     def _path(self, path: str) -> str:

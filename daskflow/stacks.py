@@ -116,26 +116,33 @@ def link(frames: Sequence[Frame]) -> None:
         upper.parent = lower
 
 
-def arrive(frames: Sequence[Frame], results: Mapping[str, Any]) -> None:
+def arrive(frames: Sequence[Frame], results: Mapping[str, Any]) -> list[tuple[Frame, int]]:
     """Put the results of units, by their keys, where they are awaited; what has not arrived is outstanding.
 
     A failure that arrives where a frame cannot do without the value is noted as the frame's; one of a unit of which nothing
     was awaited but its end, as the highest frame's.
+
+    Returns
+    -------
+    list of (Frame, int)
+        The nodes, and items, that a frame can do without and whose units failed: those may not have told that.
     """
+    fell: list[tuple[Frame, int]] = []
     for frame in frames:
-        if isinstance(frame, MapFrame):
-            _arrive_in_map(frame, results)
-        else:
-            _arrive_in_graph(frame, results)
+        slots = _arrive_in_map(frame, results) if isinstance(frame, MapFrame) else _arrive_in_graph(frame, results)
+        fell += [(frame, slot) for slot in slots if frame.catches]
         for key in results:
             frame.outstanding.pop(key, None)
     top = frames[-1]
     for result in results.values():
         if type(result) is AllFailed and not top.catches and all(frame.failed is None for frame in frames):
             top.failed = result.failed
+    return fell
 
 
-def _arrive_in_graph(frame: Frame, results: Mapping[str, Any]) -> None:
+def _arrive_in_graph(frame: Frame, results: Mapping[str, Any]) -> list[int]:
+    """Put results where they are awaited; return the slots of those whose units failed."""
+    fell = []
     slots = frame.values.items() if isinstance(frame.values, dict) else enumerate(frame.values)
     for slot, value in list(slots):
         if type(value) is not External:
@@ -144,21 +151,28 @@ def _arrive_in_graph(frame: Frame, results: Mapping[str, Any]) -> None:
             arrived = frame.values[slot] = results[value.key][value.item]
             if type(arrived) is Failed and not frame.catches:
                 frame.failed = arrived
+            if type(results[value.key]) is AllFailed:
+                fell.append(slot)
         else:
             frame.outstanding[value.key] = None
+    return fell
 
 
-def _arrive_in_map(frame: MapFrame, results: Mapping[str, Any]) -> None:
+def _arrive_in_map(frame: MapFrame, results: Mapping[str, Any]) -> list[int]:
+    """Put results where they are awaited; return the slots of those whose units failed."""
+    fell: list[int] = []
     for start, stop, key, item in frame.away:
         if key in results:
             frame.values[start:stop] = results[key][item : item + stop - start]
-            if type(results[key]) is AllFailed and not frame.catches:
-                frame.failed = results[key].failed
+            if type(results[key]) is AllFailed:
+                fell += range(start, stop)
+                frame.failed = frame.failed if frame.catches else results[key].failed
         else:
             frame.outstanding[key] = None
     frame.away = [one for one in frame.away if one.key not in results]
     frame.lists = {name: _arrived(items, results) for name, items in frame.lists.items()}
     frame.shared = {name: _arrived(value, results) for name, value in frame.shared.items()}
+    return fell
 
 
 def _arrived(value: Any, results: Mapping[str, tuple[Any, ...]]) -> Any:

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from daskflow import failed, shipping, tasklogs
 from daskflow.caching import CacheSettings
 from daskflow.cancelled import CancelledHere, hear
+from daskflow.careful import DEATHS, Care
 from daskflow.eagerframe import EagerFrame
 from daskflow.eagersteps import STUCK
 from daskflow.errors import VersionMismatch
@@ -234,7 +235,8 @@ class Running:
         arrived: dict[str, Any] = dict(zip(self.payload.names, (one.values for one in results), strict=True))
         failures = {name: AllFailed(Failed(failed.error_of(self.payload.run, one))) for name, one in self.payload.failures.items()}
         link(frames)
-        arrive(frames, {**arrived, **failures})
+        for frame, slot in arrive(frames, {**arrived, **failures}):
+            self.journal.failed_elsewhere(frame, slot)
         if self.payload.place is not None:
             return Result(computed(frames, self.payload.place, self.probe, self.payload.ceased))
         if not self.payload.may_spill:
@@ -260,7 +262,9 @@ class Running:
         stopped = self.failed or self.link.cancelled.stopped.pop(self.key, None)
         if stopped is not None:
             self.execution.cancelled = stopped
-        with nullcontext() if eager else watchdog.watching(self):
+        if self.payload.deaths >= DEATHS:
+            self.execution.check = Care(self.journal, self._send_report)
+        with watchdog.watching(self):
             value = tasklogs.executed(self.execution, self.journal, self.payload.options)
         if value is STUCK:
             self._tail()
@@ -321,7 +325,8 @@ class Running:
             return
         if now >= self.report_at:
             self._tell(execution, now)
-        if now < self.look_at and not self._is_long(execution.current, now):
+        # What makes a unit of each node has nothing that could be handed over.
+        if self.policy.eager or (now < self.look_at and not self._is_long(execution.current, now)):
             return
         execution.wants_spill = True
         lock = execution.lock
@@ -342,7 +347,10 @@ class Running:
             execution.lock.release()
         self.report_at = now + _REPORT
         if report is not None:
-            self.link.send({"op": "daskflow-report", "key": self.key, "report": report})
+            self._send_report(report)
+
+    def _send_report(self, report: bytes | None) -> None:
+        self.link.send({"op": "daskflow-report", "key": self.key, "report": report, "place": self.journal.place})
 
     def _is_long(self, node: Any, now: float) -> bool:
         """Tell whether the first node that was found at work lasts: so may its siblings, and they need not wait for the whole budget."""
@@ -405,17 +413,16 @@ class Running:
         message, data = self._lowered(units)
         # What is referred to here is nowhere else after this worker's death: the unit begins anew then.
         resume = None if under_way is None or self.references else _resume(frames, under_way)
-        self.link.send(
-            {"op": "daskflow-spill", "key": self.key, "holds": holds, "resume": resume, "report": self.journal.report(frames), **message},
-            data,
-        )
+        report = self.journal.report(frames)
+        told = {"key": self.key, "holds": holds, "resume": resume, "report": report, "place": self.journal.place}
+        self.link.send({"op": "daskflow-spill", **told, **message}, data)
 
     def _tail(self) -> None:
         assert self.execution is not None
         frames = stack(self.execution.frame)
         report = self.journal.report(frames)
         self.execution.marked(frames)
-        units, output = tail(self.key, frames, self.policy, time.perf_counter(), stopped=self.execution.check is not None)
+        units, output = tail(self.key, frames, self.policy, time.perf_counter(), stopped=self.execution.check is has_more)
         message, data = self._lowered(units)
         self.link.send({"op": "daskflow-tail", "key": self.key, "output": output, "report": report, **message}, data, last=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -77,7 +78,12 @@ class Viewed:
 
     async def _later(self, use: Callable[[RunView], Any]) -> Any:
         await self._begun()
-        return await asyncio.to_thread(lambda: use(self._found()))
+        return await asyncio.to_thread(self._alone, use)
+
+    def _alone(self, use: Callable[[RunView], Any]) -> Any:
+        # Several may be awaited at the same moment, each in a thread of its own, and what is taken up of the run is the same for all.
+        with self.__dict__.setdefault("_looking", threading.Lock()):
+            return use(self._found())
 
     def _found(self) -> RunView:
         if self._view is None:

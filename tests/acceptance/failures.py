@@ -76,19 +76,32 @@ def below(kind: str, a: int) -> int:
     return by_name[kind](a=a)
 
 
+@fl.task
+def odd(a: int, wide: list[int]) -> int:
+    if a == 3:
+        raise KeyError(f"item {a}")
+    return a
+
+
+@fl.workflow
+def dies_late(a: int) -> int:
+    return dies(a=odd(a=a, wide=[]))
+
+
+dies_plan = fl.LaunchPlan.get_or_create(dies_late, name="failures.dies_late")
+
+
+@fl.dynamic
+def around(a: int) -> list[int]:
+    return [odd(a=a, wide=[]), dies_plan(a=a), odd(a=a, wide=[])]
+
+
 by_name = {one.short_name: one for one in (exits, interrupted, unpicklable, lasts, dies, tries, groups)}
 
 
 @fl.dynamic
 def deep(n: int) -> int:
     return deep(n=n - 1) if n else exits(a=1)
-
-
-@fl.task
-def odd(a: int, wide: list[int]) -> int:
-    if a == 3:
-        raise KeyError(f"item {a}")
-    return a
 
 
 @fl.workflow

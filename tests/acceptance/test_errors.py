@@ -9,6 +9,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import daskflow as fl
 from daskflow.errors import OutputError, RunFailed, WorkerCrashed
 from daskflow.failuretext import text
 from daskflow.outcome import Failure, where_of
+from daskflow.runreport import failure_text
 from tests.acceptance import failures, pipeline
 from tests.told import told
 
@@ -215,6 +217,12 @@ def test_a_result_that_does_not_pickle(client: Client) -> None:
     assert where.worker.startswith("tcp://")
 
 
+def wait_for_the_nanny(client: Client) -> None:
+    """Wait until Dask's nanny has started a worker anew: it cannot be closed before. It gives up one that died while it was starting."""
+    with suppress(TimeoutError):
+        client.wait_for_workers(1, timeout=20)
+
+
 def test_a_killed_worker() -> None:
     """When workers die under a node, the error says how many, and at which address."""
     says = r"workers died while they executed dies \(unit dies-"
@@ -227,9 +235,32 @@ def test_a_killed_worker() -> None:
             pytest.raises(WorkerCrashed, match=says) as caught,
         ):
             fl.run(failures.below, kind="dies", a=7, client=client).result(timeout=120)
-        client.wait_for_workers(1, timeout=60)
+        wait_for_the_nanny(client)
     assert told(caught.value).address == "dies"
     assert len(printed(caught.value)) <= 15
+
+
+def test_the_node_that_kills_workers() -> None:
+    """It is named by its address, also where one unit executes it with all around it: in the error, in the state, and to people."""
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        run = fl.run(failures.around, a=7, client=client)
+        with pytest.raises(WorkerCrashed, match=r"6 workers died while they executed dies_late/dies \(unit") as caught:
+            run.result(timeout=120)
+        assert told(caught.value).address == "dies_late/dies"
+        assert f"at {run.id}:dies_late/dies" in printed(caught.value)[-1]
+        view = fl.get_run(run.id, client=client)
+        phases = {address: view.node(address).phase.value for address in ("", "odd[0]", "dies_late", "dies_late/odd", "dies_late/dies")}
+        assert phases == {
+            "": "FAILED", "odd[0]": "SUCCEEDED", "dies_late": "FAILED", "dies_late/odd": "SUCCEEDED", "dies_late/dies": "FAILED",
+        }  # fmt: skip
+        assert view.row.failed == "dies_late/dies"
+        assert [one.status for one in (*run.children, *view.children)] == ["FAILED", "FAILED"]
+        assert "workers died while they executed dies_late/dies" in view.node().error
+        assert "dies_late/dies" in (failure_text(view) or "")
+        wait_for_the_nanny(client)
 
 
 def test_deep_recursion_is_told_in_short(client: Client) -> None:

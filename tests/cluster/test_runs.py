@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 import time
 from collections import Counter
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from distributed import Event
 
 import daskflow as fl
-from daskflow.errors import InputError, OptionError, UnknownRun
+from daskflow import cli, nodelog
+from daskflow.errors import GateTimeout, InputError, OptionError, UnknownRun
 from tests import programs
 from tests.cluster.support import assert_nothing_left, on_cluster
 
@@ -74,6 +78,23 @@ async def test_a_run_is_looked_at_while_it_executes(c: Any, s: Any, *workers: An
     with pytest.raises(InputError, match="is an address in run r00"):
         await run.node("r00:waits")
     await assert_nothing_left(s)
+
+
+@on_cluster()
+async def test_a_run_may_be_looked_at_from_many_places(c: Any, s: Any, *workers: Any) -> None:
+    """Looks that are awaited together do not get into each other's way: what is taken up of the run is the same for all."""
+    run = fl.submit(programs.step1, {"a": 1}, client=c)
+    await run
+    both = threading.Barrier(2)
+
+    def meet(_: Any) -> bool:
+        try:
+            both.wait(0.1)
+        except threading.BrokenBarrierError:
+            return False
+        return True
+
+    assert await asyncio.gather(run._looked(meet), run._looked(meet)) == [False, False]
 
 
 @on_cluster()
@@ -175,6 +196,76 @@ async def test_odd_and_very_long_texts(c: Any, s: Any, *workers: Any) -> None:
     told = await asyncio.to_thread(lambda: (view.node().error, view.tree(), str(view.failure)))
     assert all(len(one) < 1_000 for one in told[:2])
     assert "<script>" in told[0]
+
+
+@fl.task
+def odd_fails(a: int) -> int:
+    if a % 2:
+        raise ValueError(f"odd {a}")
+    return a
+
+
+@fl.workflow
+def tolerant(l: list[int]) -> list[int | None]:
+    return fl.map_task(odd_fails, min_success_ratio=0.1)(a=l)
+
+
+@on_cluster(spill_after="10s")
+async def test_what_is_left_out_is_said(c: Any, s: Any, *workers: Any) -> None:
+    """Where very many nodes fail in one unit, the tree, the nodes and the commands say of how many no more is told."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(nodelog, "_MOST_FAILED", 3)
+        run = fl.submit(tolerant, {"l": list(range(20))}, client=c)
+        assert len(await run) == 20
+    view = await seen(run, c)
+    assert (await asyncio.to_thread(view.node, "odd_fails")).untold == (await asyncio.to_thread(view.node)).untold == 7
+    failed = (await asyncio.to_thread(lambda: view.nodes("odd_fails", phase="FAILED"))).items
+    assert [(node.error, node.untold) for node in failed[2:4]] == [("ValueError: odd 5", 0), ("", 1)]
+    says = "of 7 nodes that failed no more is told, since very many failed in one unit"
+    assert says in await run.tree()
+    for asked in ([run.id], [f"{run.id}:odd_fails"]):
+        assert says in await command("show", *asked)
+    one = "no more is told, since very many failed in one unit"
+    assert (await command("show", f"{run.id}:odd_fails", "--items", "20")).count(one) == 8
+    assert json.loads(await command("show", f"{run.id}:odd_fails[7]", "--json"))["node"]["untold"] == 1
+    assert "of 7 that failed no more is told" in await command("export", run.id, "--html", "-")
+
+
+async def command(*arguments: str) -> str:
+    """Return what a command prints that succeeds."""
+    done = await asyncio.to_thread(CliRunner().invoke, cli.daskflow, arguments)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@fl.workflow
+def asks(a: int) -> int:
+    return odd_fails(a=fl.wait_for_input("ask", timeout=0.2, expected_type=int))
+
+
+asks_lp = fl.LaunchPlan.get_or_create(asks, name="tests.runs.asks_lp")
+
+
+@fl.workflow(failure_policy=fl.WorkflowFailurePolicy.FAIL_AFTER_EXECUTABLE_NODES_COMPLETE)
+def asks_many(l: list[int]) -> list[int | None]:
+    asks_lp(a=1)
+    return fl.map_task(asks, min_success_ratio=0.0)(a=l)
+
+
+@on_cluster()
+async def test_what_fails_where_no_unit_executes_it(c: Any, s: Any, *workers: Any) -> None:
+    """Gates that nobody answered have failed, and what is around them, though the run goes on and no unit was executing them."""
+    run = fl.submit(asks_many, {"l": [0, 1, 2]}, client=c)
+    with pytest.raises(GateTimeout):
+        await run
+    view = await seen(run, c)
+    expected = {"asks": "SUCCEEDED", "asks_lp": "FAILED", "asks_lp/ask": "TIMED_OUT", "asks_lp/odd_fails": "QUEUED"}
+    for item in range(3):
+        expected |= {f"asks[{item}]": "FAILED", f"asks[{item}]/ask": "TIMED_OUT", f"asks[{item}]/odd_fails": "QUEUED"}
+    found = await asyncio.to_thread(lambda: {one: view.node(one).phase.value for one in expected})
+    assert found == expected
+    assert (await asyncio.to_thread(view.node, "asks[0]")).error.startswith("GateTimeout: nobody answered the gate asks[0]/ask")
+    assert [one.status for one in await asyncio.to_thread(lambda: view.children)] == ["FAILED"]
 
 
 @fl.task(timeout=0.1)

@@ -57,6 +57,17 @@ def wait_for_all(names: list[str]) -> list[str]:
 @on_cluster()
 async def test_a_run_can_be_looked_at_while_it_is_executed(c: Any, s: Any, *workers: Any) -> None:
     """What is executing is running, on the worker where it is, and has succeeded when that is over."""
+    await look_at_it(c, s, workers)
+
+
+@on_cluster(spill_after=0)
+async def test_a_run_with_a_task_for_each_node_can_be_looked_at(c: Any, s: Any, *workers: Any) -> None:
+    """The same holds where every node is a unit of its own."""
+    await look_at_it(c, s, workers)
+
+
+async def look_at_it(c: Any, s: Any, workers: Any) -> None:
+    """Look at a run while two of its tasks wait, and afterwards."""
     names = ["one", "two"]
     run = fl.run(wait_for_all, names=names, client=c)
     await asyncio.gather(*(Event(f"{name}-began", client=c).wait() for name in names))

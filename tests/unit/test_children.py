@@ -14,6 +14,7 @@ from daskflow.children import Children, ChildRun, Family
 from daskflow.execute import Execution
 from daskflow.journal import Journal
 from daskflow.records import Status
+from daskflow.reports import write
 from daskflow.scope import Scope
 from daskflow.stacks import root_frame, stack
 from tests.unit.test_spilling import expressions, nested, seeds
@@ -127,6 +128,20 @@ def test_those_that_have_not_begun_are_counted() -> None:
     assert children.counts == {"QUEUED": 1, "SUCCEEDED": 1, "FAILED": 1}
     assert [one.status for one in children[1].children] == ["SUCCEEDED"]
     assert repr(children) == "<child runs of run: 1 QUEUED, 1 SUCCEEDED, 1 FAILED>"
+
+
+def test_a_report_may_be_missing() -> None:
+    """The history may lack reports: a child run of which only the end is told is left out, and the others are there."""
+    end = write({"epoch": 1e9, "ended": [("run.gone", 5.0)]})
+    reports, _ = told(call_all, n=3)
+    assert of_run(Family([*reports, end or b""], Status.SUCCEEDED, 1e12)).counts == {"SUCCEEDED": 3}
+
+
+def test_those_around_what_failed_have_failed() -> None:
+    """Where only the address is known of what failed, as where workers died, the child runs around it have failed."""
+    reports, _ = told(call_two, n=1)
+    for place, expected in (("refusing/refuse", "FAILED"), ("refusing", "FAILED"), ("", "ABORTED"), (None, "ABORTED")):
+        assert [one.status for one in of_run(Family(reports, Status.FAILED, 1e12, place=place))] == ["SUCCEEDED", expected]
 
 
 @pytest.mark.parametrize(

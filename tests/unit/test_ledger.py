@@ -225,6 +225,20 @@ def test_what_dask_forgets_fails_the_run_with_words_that_travel() -> None:
     assert "Dask has forgotten the task root" in plain_failure(book.runs["root"].failure)["fault"]
 
 
+def test_the_node_is_named_that_was_executing_when_the_last_worker_died() -> None:
+    """What the unit told that it was at when its last worker died is where the run failed; what it told before another death is not."""
+    for places, named in ((["a/b", ""], "a"), (["", "a/b"], "a/b")):
+        book = Ledger(most_deaths=1)
+        book.submit("run", spec("root")._replace(address="a"), "client")
+        for place in places:
+            book.take()
+            book.units["root"].place = place
+            book.unready("root", died=True)
+            book.ready("root")
+        assert book.runs["run"].failure == Crash("root", 2, named)
+        assert plain_failure(book.runs["run"].failure)["address"] == named
+
+
 def test_the_limit_holds_also_when_units_are_run_again() -> None:
     """Units whose results were lost wait for a slot of their pool like any other."""
     pool = Pool("pool", 1)

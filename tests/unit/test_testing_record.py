@@ -194,6 +194,10 @@ def test_what_does_not_fit_is_refused_before_anything_runs() -> None:
         run(programs.step1, {"a": 1}).record.count("**", "ok")
     with pytest.raises(OptionError, match="values of a recorder"):
         run(programs.step1, {"a": 1}, values=1)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="timeout of run is 5, and a run in this process cannot be ended; give it a client"):
+        run(programs.step1, {"a": 1}, timeout=5)
+    with pytest.raises(OptionError, match="timeout of run must be seconds, more than 0; got -1"):
+        run(programs.step1, {"a": 1}, timeout=-1)
 
 
 def events(*told: tuple[str, str, float]) -> list[Event]:

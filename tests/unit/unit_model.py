@@ -357,8 +357,8 @@ class Model:
         How likely a unit is ended whenever it could be.
     cancels : sequence of str
         Addresses that are cancelled, each once, at a moment of chance: when so many tasks have been executed, at most `last`.
-    short : float
-        Seconds: what is inside a shorter body is only counted in reports.
+    short : float or None
+        Seconds: what is inside a shorter body is only counted in reports; ``None`` for all, or nothing, each time that a unit is executed.
     """
 
     def __init__(
@@ -371,7 +371,7 @@ class Model:
         stops: float = 0.0,
         cancels: Sequence[str] = (),
         last: int = 0,
-        short: float = SHORT,
+        short: float | None = SHORT,
     ) -> None:
         self.random = random
         self.short = short
@@ -541,7 +541,8 @@ class Model:
         self.references.arrived(results)
         self.execution = Execution(frames[-1], self._entered if self.eager else self._between, eager=self.eager)
         self.execution.wants_spill = not self.eager
-        self.execution.journal = self.journal = Journal(worker=key, short=self.short)
+        short = self.random.choice([0.0, 1e9]) if self.short is None else self.short
+        self.execution.journal = self.journal = Journal(worker=key, short=short)
         if self.store is not None:
             self.execution.cache = NodeCache(lambda: _SETTINGS, lambda _: self.store)  # type: ignore[arg-type,return-value]
             self.execution.terms, self.execution.hand_over = self.creates[key].terms, self._hand_over
