@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from daskflow.caching import HashMethod
+from daskflow.classes import home
 from daskflow.entity import Entity
 from daskflow.errors import InputError
 from daskflow.interface import Interface
@@ -32,6 +33,7 @@ def key(
     inputs: Mapping[str, Any],
     ignored: tuple[str, ...] = (),
     hashes: Mapping[str, HashMethod] | None = None,
+    name: str | None = None,
 ) -> str:
     """Return the key of a call.
 
@@ -47,6 +49,8 @@ def key(
         Inputs that are left out.
     hashes : dict, optional
         By input, how it is hashed, where what gives it says so; an input's own annotation goes first.
+    name : str, optional
+        Stands for the entity; by default its full name.
 
     Returns
     -------
@@ -58,38 +62,43 @@ def key(
     InputError
         When an input's value cannot be hashed so that the hash is the same in every process.
     """
-    parts = [f"{FORMAT}\n{stable_name(entity)}\n{version}\n{_interface(entity.interface)}\n"]
-    parts.extend(f"{name}={_input(entity, name, inputs[name], hashes)}\n" for name in sorted(inputs) if name not in ignored)
+    parts = [f"{FORMAT}\n{name or stable_name(entity)}\n{version}\n{_interface(entity)}\n"]
+    parts.extend(f"{one}={_input(entity, one, inputs[one], hashes)}\n" for one in sorted(inputs) if one not in ignored)
     return hashlib.blake2b("".join(parts).encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
 
 
 def stable_name(entity: Entity[..., Any]) -> str:
     """Return an entity's name, with a script's file name for ``__main__``: run or imported, it is the same function."""
     name = entity.name
-    if not name.startswith("__main__."):
-        return name
+    return f"{_script(entity)}.{name.partition('.')[2]}" if name.startswith("__main__.") else name
+
+
+def _script(entity: Entity[..., Any]) -> str:
+    """Return the name that the script has as a module, of an entity that is in it."""
     code = getattr(getattr(entity, "fn", None), "__code__", None)
     path = code.co_filename if code is not None else getattr(sys.modules["__main__"], "__file__", None) or "__main__"
-    return f"{os.path.splitext(os.path.basename(path))[0]}.{name.partition('.')[2]}"
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 _interfaces: dict[int, tuple[Interface, str]] = {}
 
 
-def _interface(interface: Interface) -> str:
+def _interface(entity: Entity[..., Any]) -> str:
+    interface = entity.interface
     known = _interfaces.get(id(interface))
     if known is None or known[0] is not interface:
-        inputs = ", ".join(f"{one.name}: {_annotation(one.annotation)}" for one in interface.parameters.values())
+        script = f"{_script(entity)}."
+        inputs = ", ".join(f"{one.name}: {_annotation(one.annotation, script)}" for one in interface.parameters.values())
         if len(_interfaces) > 1000:
             _interfaces.clear()
-        known = _interfaces[id(interface)] = (interface, f"({inputs}) -> {_annotation(interface.outputs.annotation)}")
+        known = _interfaces[id(interface)] = (interface, f"({inputs}) -> {_annotation(interface.outputs.annotation, script)}")
     return known[1]
 
 
-def _annotation(annotation: Any) -> str:
+def _annotation(annotation: Any, script: str) -> str:
     # What is said beside the type, such as a way of hashing, may have an address in its text.
     plain = annotation.__origin__ if hasattr(annotation, "__metadata__") else annotation
-    return describe(plain).replace("__main__.", "")
+    return describe(plain).replace("__main__.", script)
 
 
 def _input(entity: Entity[..., Any], name: str, value: Any, hashes: Mapping[str, HashMethod] | None) -> str:
@@ -164,7 +173,7 @@ def _other(value: Any) -> str:
 
 
 def _type(kind: Any) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("__main__.")
+    return f"{home(kind) if kind.__module__ == '__main__' else kind.__module__}.{kind.__qualname__}"
 
 
 def _array(value: Any) -> str:

@@ -208,8 +208,9 @@ class CacheOptions:
         """
         if "cache" not in given and own is None:
             return cls.of(given, owner, inputs)
-        merged = {**(_words(own) if own is not None else {}), **given}
-        options = cls.of(merged, owner, inputs)
+        # What takes the cache back, or says all of it anew, has nothing to do with what was said before.
+        anew = given.get("cache") is False or isinstance(given.get("cache"), Cache)
+        options = cls.of(given if own is None or anew else {**_words(own), **given}, owner, inputs)
         if options is None or own is None:
             if options is not None and not options.version:
                 raise OptionError(f"{owner} has cache=True and no version; say cache_version as well")

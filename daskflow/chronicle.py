@@ -44,12 +44,14 @@ class Chronicle:
 
     def begin(self, run: str, name: str, message: Mapping[str, Any]) -> None:
         """Write down that a run begins, and what is needed to run the same again."""
-        keeping = message["options"]["keeping"]
+        writer, options = self._open(), message["options"]
+        if writer is None:
+            options["keeping"] = _only_read(options["keeping"])
+            return
+        keeping = options["keeping"]
         if keeping is not None:
             self._kept[run] = Outputs(keeping[1], keeping[2])
-        writer = self._open()
-        if writer is not None:
-            self._safely(run, lambda: writer.begin(self._row(run, name, message), submissions.packed(message)))
+        self._safely(run, lambda: writer.begin(self._row(run, name, message), submissions.packed(message)))
 
     def _row(self, run: str, name: str, message: Mapping[str, Any]) -> RunRow:
         keeping, about = message["options"]["keeping"], message["about"]
@@ -101,9 +103,17 @@ class Chronicle:
         if writer is None:
             return
         self._safely(run, lambda: writer.end(run, status.value, time.time(), failure, place_of(failure), result))
-        if outputs is not None and status is Status.SUCCEEDED:
-            # Nobody goes on from a run that has succeeded.
-            writer.then(run, outputs.forget)
+        # Nobody goes on from a run that has succeeded; but another may be going on from the one that this has gone on from.
+        if outputs is not None and status is Status.SUCCEEDED and not self._are_used(outputs):
+            writer.then(run, lambda: self._forget(outputs))
+
+    def _forget(self, outputs: Outputs) -> None:
+        # Another may have begun since.
+        if not self._are_used(outputs):
+            outputs.forget()
+
+    def _are_used(self, outputs: Outputs) -> bool:
+        return any(one.folder == outputs.folder for one in list(self._kept.values()))
 
     def asked(self, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
         """Return, pickled, what the history says; not for the event loop."""
@@ -132,6 +142,11 @@ class Chronicle:
                 logger.error("daskflow keeps no history: %s", error)
                 self._closed = True
         return self._writer
+
+
+def _only_read(keeping: tuple[str, str, str, bool] | None) -> tuple[str, str, str, bool] | None:
+    """Return how a run keeps outputs that is in no history, from which alone another could go on from it: not at all."""
+    return ("off", *keeping[1:]) if keeping is not None and keeping[3] else None
 
 
 def _forget(runs: list[str]) -> None:

@@ -55,7 +55,7 @@ def rerun(run: str, changed: Mapping[str, str], detach: bool, scheduler: str | N
 
     def begin(view: RunView, client: Any) -> Run:
         entity, inputs = _typed(view, changed)
-        return view.rerun(client=client, entity=entity, **inputs)
+        return view.rerun(inputs, client=client, entity=entity)
 
     _go_on(run, scheduler, detach, as_json, begin)
 
@@ -165,6 +165,7 @@ _FATES = {
     "recovered": "taken over",
     "code": "executed again since their code has changed",
     "inputs": "executed again since their inputs have changed",
+    "unreadable": "executed again since what was kept of them could not be read",
 }
 
 
@@ -178,7 +179,11 @@ def _tell_recovered(run: str, client: Any) -> None:
     from daskflow.runview import RunView
 
     archive = LocalArchive() if client is None else RemoteArchive(client)
-    fates = RunView(archive, archive.ask("run", run)).recovered
+    row = archive.ask("run", run)
+    if row is None:
+        note("all that it needs is in the cache, so nothing was executed")
+        return
+    fates = RunView(archive, row).recovered
     told = [_told_fate(what, [address for address, fate in fates.items() if fate == what]) for what in _FATES]
     note(f"nodes of the run before: {'; '.join(filter(None, told))}" if fates else "nothing was there to be taken over")
 

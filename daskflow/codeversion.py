@@ -13,18 +13,20 @@ import os
 import re
 import sys
 import tokenize
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
-from types import FunctionType, ModuleType
+from importlib.machinery import ModuleSpec, PathFinder
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from daskflow.codevalues import ValueWriter, is_users_name, library_name, unwrapped, word
-from daskflow.entity import Entity, FunctionEntity
+from daskflow.entity import BRANCH, GATE, Entity, FunctionEntity
 from daskflow.errors import DaskflowError
+from daskflow.graph import Graph
 from daskflow.launchplan import LaunchPlan
 from daskflow.map_task import MapTask
 from daskflow.shipping import is_users
-from daskflow.sourcetext import class_tokens, function_tokens, named_by
+from daskflow.sourcetext import class_tokens, function_tokens, module_text, named_by
 
 #: Of how versions are made. With another one all versions are others.
 _SCHEME = "daskflow code 1"
@@ -34,7 +36,7 @@ class CodeError(DaskflowError, ValueError):
     """A function's code has no version, since source that counts cannot be had."""
 
 
-def code_version(fn: Callable[..., Any], salt: str = "", imports: bool = True) -> str:
+def code_version(fn: Callable[..., Any], salt: str = "") -> str:
     """Return a digest (32 hex characters) of a function's source and of the users' code and constants that it reaches.
 
     It is the same in every process and wherever the files lie. Comments, docstrings, blank lines and the decorators of functions do not
@@ -55,8 +57,6 @@ def code_version(fn: Callable[..., Any], salt: str = "", imports: bool = True) -
         The function, or an entity.
     salt : str
         Another salt gives another version.
-    imports : bool
-        Whether users' modules that a function imports when it runs are imported; of others only the names count then.
 
     Raises
     ------
@@ -73,19 +73,51 @@ def code_version(fn: Callable[..., Any], salt: str = "", imports: bool = True) -
     >>> code_version(area) == before
     False
     """
-    walk = _Walk(getattr(fn, "__qualname__", None) or repr(fn))
-    walk.imports = imports
+    return _digest(_Walk(_name_of(fn)), fn, salt)
+
+
+def version_as_is(fn: Callable[..., Any]) -> str:
+    """Return a digest as :func:`code_version` does, of whatever there is of the code, without importing anything.
+
+    Of functions without source, such as lambdas, their bytecode counts; of users' modules that a function imports when it runs all
+    their text.
+
+    Examples
+    --------
+    >>> len(version_as_is(lambda a: a + 1))
+    32
+    """
+    return _digest(_Walk(_name_of(fn), as_is=True), fn, "")
+
+
+def _name_of(fn: Any) -> str:
+    return getattr(fn, "__qualname__", None) or repr(fn)
+
+
+def _digest(walk: _Walk, fn: Any, salt: str) -> str:
     walk.root(fn)
     text = "".join((_SCHEME, word("salt", salt), *walk.parts))
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _imported(name: str, level: int, package: str | None, load: bool) -> ModuleType | None:
+def _text_of(name: str) -> str | None:
+    """Return the text of a user's module, wherever it would be imported from; None where there is none."""
+    try:
+        top, *rest = name.split(".")
+        spec = sys.modules[top].__spec__ if top in sys.modules else importlib.util.find_spec(top)
+        for at in range(len(rest)):
+            places = spec.submodule_search_locations if spec is not None else None
+            # To ask importlib.util for it would be to import what it is in.
+            spec = PathFinder.find_spec(".".join((top, *rest[: at + 1])), places) if places is not None else None
+        return None if spec is None or spec.origin is None or not _is_of_user(name, spec) else module_text(spec.origin)
+    except Exception:
+        return None
+
+
+def _imported(name: str, level: int, package: str | None) -> ModuleType | None:
     """Return a user's module that a function imports when it runs; what is installed is not imported for this."""
     try:
         name = importlib.util.resolve_name("." * level + name, package)
-        if not load and name not in sys.modules:
-            return None
         top = name.partition(".")[0]
         users = _has_users(sys.modules[top]) if top in sys.modules else _will_be_users(top)
         return importlib.import_module(name) if users else None
@@ -95,8 +127,10 @@ def _imported(name: str, level: int, package: str | None, load: bool) -> ModuleT
 
 def _will_be_users(name: str) -> bool:
     spec = None if name in sys.stdlib_module_names else importlib.util.find_spec(name)
-    if spec is None:
-        return False
+    return spec is not None and _is_of_user(name, spec)
+
+
+def _is_of_user(name: str, spec: ModuleSpec) -> bool:
     # Not under its own name, by which the answer would be remembered.
     probe = ModuleType(f"{name}, perhaps")
     probe.__file__ = spec.origin or os.path.join(next(iter(spec.submodule_search_locations or [""])), "")
@@ -137,19 +171,19 @@ class _Walk(ValueWriter):
         What errors call the function.
     shallow : bool
         Whether users' functions and classes are written by name alone, as is enough to sort by.
+    as_is : bool
+        Whether what has no source is written as bytecode, and what would have to be imported as text.
     """
 
-    def __init__(self, root: str, shallow: bool = False) -> None:
+    def __init__(self, root: str, shallow: bool = False, as_is: bool = False) -> None:
         super().__init__()
         self._root = root
         self._shallow = shallow
+        self._as_is = as_is
         self._numbers: dict[int, int] = {}
         self._met: list[Any] = []
         #: What is counted of users' modules that are met: what the code at hand names.
         self._attributes: frozenset[str] = frozenset()
-
-    #: Whether what is imported when functions run is imported now.
-    imports = True
 
     def root(self, fn: Any) -> None:
         """Write a function with all that it reaches."""
@@ -205,6 +239,17 @@ class _Walk(ValueWriter):
             self.values("map", (entity.target, entity.bound))
         elif isinstance(entity, FunctionEntity):
             self.value(entity.fn)
+            if entity.fn is None:
+                # It was put together call by call.
+                self.value(entity.graph)  # type: ignore[attr-defined]
+        elif entity.kind == BRANCH:
+            self.value(entity.branches)
+        elif entity.kind == GATE:
+            self.put("gate", entity.name)
+
+    def _graph_met(self, graph: Graph) -> None:
+        self.values("graph", ((one.entity, one.constants, one.whole, one.nested, one.after) for one in graph.nodes))
+        self.value(graph.output)
 
     def _function(self, function: FunctionType) -> None:
         self.put("function", _full_name(function))
@@ -212,13 +257,23 @@ class _Walk(ValueWriter):
         self._reached(function)
 
     def _tokens(self, function: FunctionType) -> tuple[str, ...]:
-        name = function.__qualname__
-        if function.__code__.co_name == "<lambda>":
+        name, code = function.__qualname__, function.__code__
+        if code.co_name == "<lambda>":
+            if self._as_is:
+                return tuple(self._bytecode(code))
             raise CodeError(f"the code of {self._root} has no version, since {name} is a lambda: make it a def, or give cache_version")
         try:
-            return function_tokens(function.__code__, function.__globals__)
+            return function_tokens(code, function.__globals__)
         except (ValueError, SyntaxError, tokenize.TokenError) as error:
+            if self._as_is:
+                return tuple(self._bytecode(code))
             raise CodeError(f"the code of {self._root} has no version, since {name} has no source: give cache_version") from error
+
+    def _bytecode(self, code: CodeType) -> Iterator[str]:
+        yield from (code.co_code.hex(), code.co_exceptiontable.hex(), *code.co_names, "", *code.co_varnames, "")
+        for one in code.co_consts:
+            # As values are written, since sets of constants have another order in each process.
+            yield from self._bytecode(one) if isinstance(one, CodeType) else (self.order(one),)
 
     def _reached(self, function: FunctionType) -> None:
         names, named = function.__globals__, named_by(function.__code__)
@@ -243,15 +298,28 @@ class _Walk(ValueWriter):
 
     def _import(self, name: str, level: int, wanted: tuple[str, ...], names: Mapping[str, Any]) -> None:
         self.put("import", name)
-        module = _imported(name, level, names.get("__package__"), self.imports)
+        if self._as_is:
+            self._texts("." * level + name, wanted, names.get("__package__"))
+            return
+        module = _imported(name, level, names.get("__package__"))
         if module is None:
             return
         for one in wanted:
             if one not in vars(module):
-                _imported(f"{module.__name__}.{one}", 0, None, self.imports)
+                _imported(f"{module.__name__}.{one}", 0, None)
         self._globals(wanted, vars(module))
         if not wanted:
             self.values("modules", (module, sys.modules[module.__name__.partition(".")[0]]))
+
+    def _texts(self, name: str, wanted: tuple[str, ...], package: str | None) -> None:
+        try:
+            full = importlib.util.resolve_name(name, package)
+        except ImportError:
+            return
+        for one in (full, *(f"{full}.{one}" for one in wanted)):
+            text = _text_of(one)
+            if text is not None:
+                self.put("text", text)
 
     def _annotations(self, annotations: Mapping[str, Any], names: Mapping[str, Any]) -> None:
         for one in annotations.values():
@@ -266,9 +334,10 @@ class _Walk(ValueWriter):
         self.put("class", _full_name(cls))
         self.put("source", "\0".join(tokens))
         self.values("bases", cls.__bases__)
-        # Names of what makes the class, such as its decorators and its fields' factories, are nowhere but in its text.
+        # Names of what makes the class, such as its decorators and its fields' factories, are nowhere but in its text. What is
+        # named there as its own attributes are, such as its fields, is another thing.
         self._attributes = frozenset(tokens)
-        self._globals(sorted(self._attributes), names)
+        self._globals(sorted(self._attributes - vars(cls).keys() - vars(cls).get("__annotations__", {}).keys()), names)
         if not tokens:
             self._annotations(vars(cls).get("__annotations__", {}), names)
         for name in sorted(vars(cls)):
@@ -299,5 +368,6 @@ _Walk.writers = (
     (FunctionType, _Walk._function_met),
     (type, _Walk._class_met),
     (ModuleType, _Walk._module_met),
+    (Graph, _Walk._graph_met),
     *ValueWriter.writers,
 )

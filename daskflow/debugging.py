@@ -11,17 +11,20 @@ from daskflow import config, context
 from daskflow.attempts import one_attempt
 from daskflow.caching import CacheOptions
 from daskflow.eagersteps import STUCK
-from daskflow.entity import LAUNCH_PLAN, TASK, Entity
+from daskflow.entity import LAUNCH_PLAN, MAP, TASK, Entity
 from daskflow.errors import InputError
 from daskflow.execute import Execution
-from daskflow.frames import Frame, MapFrame
+from daskflow.frames import Frame, GraphFrame, MapFrame
 from daskflow.keeping import Keeper, Keeping
 from daskflow.launchplan import top_level
 from daskflow.nodecache import NodeCache
-from daskflow.scope import Scope, above_all
+from daskflow.scope import Scope, above_all, is_in
 from daskflow.stacks import called, node_address, root_frame
 from daskflow.taskcontext import Surroundings
 from daskflow.taskoptions import PLAIN
+
+#: So many nodes are named where the wanted one is not among them.
+_MOST_SEEN = 10
 
 
 class Reached:
@@ -112,23 +115,52 @@ class _Path(Execution):
         self.reached: Reached | None = None
         self.within = frozenset(["", *above_all(address)])
         self._wanted = address
+        #: The nodes that are where the wanted one is not.
+        self.seen: list[str] = []
+        #: The frames that were met, and whether something was left out of them.
+        self._narrowed: dict[Frame, bool] = {}
 
     def _is_next(self, _: Execution) -> bool:
-        frame = self.frame
-        if isinstance(frame, MapFrame):
-            slot = frame.cursor if frame.cursor < frame.end else -1
-        else:
-            left = frame.todo[frame.cursor :][:1]  # type: ignore[union-attr]
-            slot = left[0].slot if left else -1
-        if slot < 0 or not self._is_wanted(frame, slot):  # type: ignore[arg-type]
+        frame: Any = self.frame
+        if frame not in self._narrowed:
+            self._narrow(frame)
+        left = range(frame.cursor, frame.end) if isinstance(frame, MapFrame) else [node.slot for node in frame.todo[frame.cursor :][:1]]
+        if not left:
+            # What the others would have given is not there.
+            return self._narrowed[frame]
+        if not self._is_wanted(frame, left[0]):
             return False
-        frame.cursor += 1  # type: ignore[union-attr]
-        self.reached = Reached(self, frame, slot)  # type: ignore[arg-type]
+        frame.cursor += 1
+        self.reached = Reached(self, frame, left[0])
         return True
 
+    def _narrow(self, frame: Any) -> None:
+        """Leave out of a frame what is not needed to come to the node; what cannot be known yet stays."""
+        self._narrowed[frame] = False
+        if isinstance(frame, MapFrame):
+            index = self._wanted.removeprefix(f"{frame.scope.address}[").partition("]")[0]
+            if frame.scope.address in self.within and index.isdecimal():
+                frame.cursor, frame.end, self._narrowed[frame] = int(index), min(int(index) + 1, frame.end), True
+        elif type(frame) is GraphFrame:
+            self._narrow_graph(frame)
+
+    def _narrow_graph(self, frame: GraphFrame) -> None:
+        handled = frame.entity is not None and frame.entity.handler is not None
+        if frame.holds_run or handled or frame.scope.address not in self.within:
+            return
+        needed = {node.slot for node in frame.todo if is_in(self._wanted, node_address(frame, node.slot))}
+        if not needed:
+            self.seen = [node_address(frame, node.slot) for node in frame.todo]
+        for node in reversed(frame.todo):
+            needed.update(node.deps if node.slot in needed else ())
+        frame.todo, self._narrowed[frame] = [node for node in frame.todo if node.slot in needed], True
+
     def _is_wanted(self, frame: Frame, slot: int) -> bool:
-        # What a run begins with has the run's address, and its own name for one.
-        return self._wanted in ("", node_address(frame, slot)) if frame.holds_run else node_address(frame, slot) == self._wanted
+        address = node_address(frame, slot)
+        if not isinstance(frame, GraphFrame) or not frame.holds_run:
+            return address == self._wanted
+        # What a run begins with has the run's address; and its own name for one, where nothing in it can have that.
+        return not self._wanted or (address == self._wanted and frame.todo[frame.cursor].entity.kind in (TASK, MAP))
 
     def _look_up(self, frame: Frame, slot: int, entity: Any, options: CacheOptions, inputs: dict[str, Any], hashes: Any) -> str | None:
         if node_address(frame, slot) in self.within:
@@ -139,7 +171,8 @@ class _Path(Execution):
 def reach(entity: Entity[..., Any], inputs: dict[str, Any], address: str, run: str, keeping: Keeping | None) -> Reached:
     """Execute an entity in this process until a node is about to be executed.
 
-    What is kept of an earlier run is not executed again, but for what the node is in; the cache is used as always.
+    What the node does not need, such as other items of its map, is not executed. Nor is what is kept of an earlier run, but for what the
+    node is in; the cache is used as always.
 
     Parameters
     ----------
@@ -190,7 +223,9 @@ def reach(entity: Entity[..., Any], inputs: dict[str, Any], address: str, run: s
     ended = path.run()
     if ended is STUCK and path.reached is not None:
         return path.reached
-    raise InputError(f"{name} has been executed, with the inputs of run {run}, without coming to {address}; is that an address in it?")
+    said = f"{name} was executed, with the inputs of run {run}, without coming to {address}; is that an address in it?"
+    more = f" and {len(path.seen) - _MOST_SEEN} more" if len(path.seen) > _MOST_SEEN else ""
+    raise InputError(f"{said} There are {', '.join(path.seen[:_MOST_SEEN])}{more}" if path.seen else said)
 
 
 __all__ = ["Reached", "reach"]

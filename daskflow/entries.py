@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from daskflow.classes import loads_by_name
+
 Bytes = bytes | bytearray | memoryview
 
 #: The version of the format, which is also in the path of each entry.
@@ -106,7 +108,7 @@ class Encoded(NamedTuple):
 
     def value(self) -> Any:
         """Unpickle the value."""
-        return pickle.loads(self.pickle, buffers=[bytearray(one) if type(one) is bytes else one for one in self.buffers])
+        return loads_by_name(self.pickle, [bytearray(one) if type(one) is bytes else one for one in self.buffers])
 
     def copied(self) -> Encoded:
         """Return the same with nothing in it that anybody can change."""

@@ -292,15 +292,16 @@ class Execution(Whereabouts, CachingSteps, KeepingSteps, TermSteps, FailingSteps
         value = frame.values[slot] = entity.interface.outputs.check(value, entity.name)
         if key is not None:
             self._store(frame, slot, entity, key, value)
+        frame.done += 1
         if (notes := self._notes) is not None:
-            now = perf_counter()
-            if now - self._since >= self._least and self.keeper is not None:
-                self._keep(self.keeper, frame, slot, entity, inputs, value, now - self._since)
             # What Journal.note does, without a call, and with one look at the clock: there is one for each node.
             notes.append(slot)
-            notes.append(now)
+            notes.append(now := perf_counter())
+            # It has ended: what follows it may have been handed over, and have failed, before this is over.
+            if now - self._since >= self._least and self.keeper is not None:
+                self._keep(self.keeper, frame, slot, entity, inputs, value, now - self._since)
+                now = perf_counter()
             self._since = now
-        frame.done += 1
         self._pause()
 
     def _known(self, frame: Frame, slot: int, entity: Any, cache: CacheOptions | None, inputs: dict[str, Any], hashes: Any) -> str | None:

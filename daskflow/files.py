@@ -47,6 +47,35 @@ def load(file: str) -> ModuleType:
     return module
 
 
+def again(name: str, file: str) -> ModuleType:
+    """Import the module of that name anew in another process, from the file that it was imported from if that is known.
+
+    Raises
+    ------
+    InputError
+        As :func:`load`.
+    """
+    root = _root(name, file)
+    if "." not in name or root is None:
+        return load(file or name)
+    # A module of a package may import what is beside it.
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+        return load(file)
+
+
+def _root(name: str, file: str) -> str | None:
+    """Return the directory from which a module of that name is imported where it is in this file."""
+    stem = os.path.splitext(file)[0].removesuffix(f"{os.sep}__init__")
+    end = os.sep + name.replace(".", os.sep)
+    return stem.removesuffix(end) if stem.endswith(end) else None
+
+
 def _module(name: str) -> ModuleType:
     sys.path.insert(0, os.getcwd())
     try:

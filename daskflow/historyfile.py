@@ -12,7 +12,7 @@ from daskflow import historyschema as schema
 from daskflow import historystatements as statements
 from daskflow.historylife import BEAT, Life, gone, lost
 from daskflow.historyqueue import Statement
-from daskflow.historyrows import to_json
+from daskflow.historyrows import from_json, to_json
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -118,7 +118,8 @@ class HistoryFile:
         with schema.transaction(connection):
             removed = _remove_rows(connection, ids)
         if removed < STEP_ROWS:
-            on_pruned(ids)
+            # What is kept under the id of a run is also that of those which go on from it.
+            on_pruned([id for id in ids if not _is_gone_on_from(connection, id)])
             with schema.transaction(connection):
                 connection.executemany("DELETE FROM pruned WHERE run = ?", [(id,) for id in ids])
             # As a script it is stepped to its end; otherwise it would free a single page.
@@ -130,13 +131,17 @@ class HistoryFile:
         (count,) = connection.execute("SELECT count(*) FROM runs").fetchone()
         surplus = 0 if self._max_runs is None else max(0, count - self._max_runs)
         oldest = connection.execute(
-            "SELECT id FROM runs WHERE ended IS NOT NULL ORDER BY started, number LIMIT ?", (min(surplus, STEP_RUNS),)
+            "SELECT id, target FROM runs WHERE ended IS NOT NULL ORDER BY started, number LIMIT ?", (min(surplus, STEP_RUNS),)
         ).fetchall()
         if not oldest and self._max_age is not None:
-            sql = "SELECT id FROM runs WHERE ended < ? ORDER BY ended LIMIT ?"
+            sql = "SELECT id, target FROM runs WHERE ended < ? ORDER BY ended LIMIT ?"
             oldest = connection.execute(sql, (time.time() - self._max_age, STEP_RUNS)).fetchall()
-        connection.executemany("INSERT OR IGNORE INTO pruned VALUES (?)", oldest)
-        connection.executemany("DELETE FROM runs WHERE id = ?", oldest)
+        ids = [(id,) for id, _ in oldest]
+        connection.executemany("INSERT OR IGNORE INTO pruned VALUES (?)", ids)
+        connection.executemany("DELETE FROM runs WHERE id = ?", ids)
+        # The first of those that went on from each other may have been removed before.
+        firsts = [(first, first) for _, target in oldest if (first := from_json(target).get("lineage")) is not None]
+        connection.executemany("INSERT OR IGNORE INTO pruned SELECT ? WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = ?)", firsts)
         return bool(oldest)
 
 
@@ -147,6 +152,12 @@ def _remove_rows(connection: Connection, ids: list[str]) -> int:
             sql = f"DELETE FROM {table} WHERE {number} IN (SELECT {number} FROM {table} WHERE run = ? LIMIT ?)"  # noqa: S608
             removed += connection.execute(sql, (id, STEP_ROWS - removed)).rowcount
     return removed
+
+
+def _is_gone_on_from(connection: Connection, id: str) -> bool:
+    """Tell whether there is a run that goes on from others, the first of which had this id."""
+    named = to_json({"lineage": id})[1:-1]
+    return connection.execute("SELECT 1 FROM runs WHERE mode = 'RECOVERED' AND instr(target, ?) LIMIT 1", (named,)).fetchone() is not None
 
 
 def _beat(connection: Connection, life: Life) -> None:

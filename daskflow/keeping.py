@@ -1,17 +1,15 @@
 """What of a run's work is kept for another run that goes on from it, and what that one takes over.
 
 A node's output is taken over where the same node, by its address, was executed with the same inputs, by code of the same version.
-Otherwise it is executed, and it is told why: since its code has changed, or what it is given.
+Otherwise it is executed, and it is told why: since its code has changed, or what it is given, or since what was kept cannot be read.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -76,23 +74,17 @@ def prepare(entity: Any) -> None:
 
 
 def version(entity: Any) -> str:
-    """Return the version of an entity's code: of its source, or of its bytecode where there is no source; empty where there is neither."""
+    """Return the version of an entity's code, and of all users' code that it reaches; empty where it cannot be made."""
     if entity.kind == GATE:
         return "gate"
-    from daskflow.codeversion import code_version
+    from daskflow.codeversion import version_as_is
 
     try:
-        return code_version(entity, imports=False)
-    except Exception:
+        return version_as_is(entity)
+    except Exception as error:
         # Whatever it is that keeps it from being read, a run does not fail of it.
-        code = getattr(getattr(entity, "fn", None), "__code__", None)
-        return "" if code is None else hashlib.blake2b(_bytecode(code), digest_size=16).hexdigest()
-
-
-def _bytecode(code: Any) -> bytes:
-    inner = b"".join(_bytecode(one) for one in code.co_consts if hasattr(one, "co_code"))
-    constants = repr([one for one in code.co_consts if not hasattr(one, "co_code")])
-    return bytes(code.co_code) + repr((constants, code.co_names, code.co_varnames)).encode() + inner
+        logger.debug("outputs of %s are not kept, since its code has no version: %s", entity.name, error)
+        return ""
 
 
 _indices: dict[tuple[str, str, str], dict[str, list[Kept]]] = {}
@@ -138,7 +130,7 @@ class Keeper:
         self._sizeof = sizeof
         self._writer: Writer | None = None
         self._known: dict[str, list[Kept]] | None = None
-        #: What was found out of nodes that an earlier run has executed: address, and `recovered`, `code` or `inputs`.
+        #: What was found out of nodes that an earlier run has executed: address, and `recovered`, `code`, `inputs` or `unreadable`.
         self._news: list[tuple[str, str]] = []
 
     # ------------------------------------------------------------ taking over
@@ -159,8 +151,10 @@ class Keeper:
         mark = self.mark(address, entity, inputs)
         if mark is None:
             return False, None
+        why = "inputs" if any(kept.mark.version == mark.version for kept in self._known[address]) else "code"
         for kept in self._known[address]:
             if kept.mark.key == mark.key:
+                why = "unreadable"
                 try:
                     value = self._outputs.load(kept)
                 except Exception as error:
@@ -168,8 +162,7 @@ class Keeper:
                     continue
                 self._news.append((address, "recovered"))
                 return True, value
-        same_code = any(kept.mark.version == mark.version for kept in self._known[address])
-        self._news.append((address, "inputs" if same_code else "code"))
+        self._news.append((address, why))
         return False, None
 
     def take(self) -> list[tuple[str, str]]:
@@ -189,7 +182,8 @@ class Keeper:
         if not entity.code:
             return None
         try:
-            return Mark(address, key(entity, entity.code, inputs), entity.code)
+            # Its version has its name, by which a module is the same wherever it is imported from.
+            return Mark(address, key(entity, entity.code, inputs, name=entity.short_name), entity.code)
         except Exception:
             # Inputs that have no hash.
             return None
@@ -219,7 +213,6 @@ class Keeper:
             self._writer.put(entry)
         except Exception as error:
             self._warn("kept", error)
-            self.close()
 
     def keep_result(self, value: Any, seconds: float) -> None:
         """Keep the result of the run, which took so long, for whoever asks when the cluster has it no more."""
@@ -232,14 +225,22 @@ class Keeper:
         """Nothing more is to be kept."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            writer.close()
+            try:
+                writer.close()
+            except OSError as error:
+                # Some file systems say only then that there was no room.
+                self._warn("kept", error)
 
     def _warn(self, what: str, error: Exception) -> None:
         place = (self._outputs.lineage, what)
-        _warned[place] += 1
-        if _warned[place] == 1:
+        if place not in _warned:
+            _warned[place] = None
             logger.warning("outputs of run %s cannot be %s, so they are made again: %s", self._outputs.lineage, what, error)
+            # Runs come and go: the last thousand are enough.
+            if len(_warned) > _MOST_WARNED:
+                _warned.pop(next(iter(_warned)), None)
 
 
-#: What was warned of, for how many times.
-_warned: Counter[tuple[str, str]] = Counter()
+#: What was warned of.
+_warned: dict[tuple[str, str], None] = {}
+_MOST_WARNED = 1000

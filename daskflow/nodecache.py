@@ -57,7 +57,8 @@ def resolve(entity: Any, options: CacheOptions) -> str:
     if not options.policies:
         from daskflow.codeversion import code_version
 
-        return code_version(entity.fn, options.salt)
+        # What was put together call by call has no function.
+        return code_version(entity if entity.fn is None else entity.fn, options.salt)
     parameters = VersionParameters(entity.fn)
     made = []
     for policy in options.policies:

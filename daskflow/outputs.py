@@ -9,22 +9,29 @@ Whoever may write here decides what is unpickled; the rules are those of the cac
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from daskflow import entries, shipping
-from daskflow.entries import Damaged
+from daskflow.entries import SMALL, Damaged
 from daskflow.frame import Mark
-from daskflow.places import VARIABLE, Files
+from daskflow.places import VARIABLE, Files, located
 
 _FOLDER = "outputs"
 _SUFFIX = ".log"
 #: As much of an entry as holds most headers.
 _HEAD = 1024
+#: The heads of so many entries from afar are asked for at once.
+_MANY = 1000
+
+#: Reads some bytes of a file, from an offset on.
+_Read = Callable[[int, int], bytes]
 
 
 class Kept(NamedTuple):
@@ -50,7 +57,7 @@ class Writer(Protocol):
     """Takes entries of one unit; each is there as soon as it was put."""
 
     def put(self, entry: bytes) -> None:
-        """Append an entry. Where that fails nothing more can be put: what follows a part of an entry could not be found."""
+        """Append an entry, all of it or nothing."""
         ...
 
     def close(self) -> None:
@@ -90,9 +97,14 @@ class Outputs:
     """
 
     def __init__(self, url: str, lineage: str) -> None:
-        self.url = url
+        self.url, path = located(url)
         self.lineage = lineage
-        self._place: _Folder | _Afar = _Afar(url, lineage) if "://" in url else _Folder(os.path.expanduser(url), lineage)
+        self._place: _Folder | _Afar = _Afar(self.url, lineage) if path is None else _Folder(path, lineage)
+
+    @property
+    def folder(self) -> str:
+        """Where they are."""
+        return f"{self.url}/{_FOLDER}/{self.lineage}"
 
     def writer(self, name: str) -> Writer:
         """Return what takes the entries of the unit of that name."""
@@ -107,24 +119,10 @@ class Outputs:
             When the folder is not to be trusted.
         """
         found: dict[str, list[Kept]] = {}
-        for path in self._place.files():
-            for kept in self._scan(path):
+        for path, size, read in self._place.files():
+            for kept in _scanned(path, size, read):
                 found.setdefault(kept.mark.address, []).append(kept)
         return found
-
-    def _scan(self, path: str) -> Iterator[Kept]:
-        offset, size = 0, self._place.size(path)
-        with suppress(Damaged, FileNotFoundError, TypeError):
-            while offset < size:
-                head, nbytes = self._head(path, offset)
-                if offset + nbytes > size:
-                    return
-                yield Kept(Mark(**head.meta), path, offset, nbytes)
-                offset += nbytes
-
-    def _head(self, path: str, offset: int) -> tuple[entries.Head, int]:
-        found: Any = entries.head_at(self._place.read(path, offset, _HEAD))
-        return entries.head_at(self._place.read(path, offset, found)) if isinstance(found, int) else found  # type: ignore[return-value]
 
     def load(self, kept: Kept) -> Any:
         """Return the value of an output.
@@ -136,8 +134,11 @@ class Outputs:
         OSError
             When it cannot be read.
         """
-        data = self._place.read(kept.path, kept.offset, kept.nbytes)
-        return entries.opened(data, kept.mark.key, _secret()).value()
+        with self._place.open(kept) as file:
+            if kept.nbytes <= SMALL:
+                return entries.opened(file.read(kept.nbytes), kept.mark.key, _secret()).value()
+            # Into memory that is the value's own afterwards.
+            return entries.read(file.readinto, kept.nbytes, kept.mark.key, _secret()).value()  # type: ignore[attr-defined]
 
     def forget(self) -> None:
         """Remove all of them."""
@@ -146,6 +147,28 @@ class Outputs:
 
 def _secret() -> bytes | None:
     return os.environ.get(VARIABLE, "").encode() or None
+
+
+def _scanned(path: str, size: int, read: _Read) -> Iterator[Kept]:
+    """Give the entries of a file up to the first that is not whole, as far as its head says."""
+    offset = 0
+    with suppress(Damaged, FileNotFoundError, TypeError):
+        while offset < size:
+            head, nbytes = _head(partial(read, offset))
+            mark = Mark(**head.meta)
+            if offset + nbytes > size or not all(isinstance(one, str) for one in mark):
+                return
+            yield Kept(mark, path, offset, nbytes)
+            offset += nbytes
+
+
+def _head(read: Callable[[int], bytes]) -> tuple[entries.Head, int]:
+    found = entries.head_at(read(_HEAD))
+    if isinstance(found, int):
+        found = entries.head_at(read(found))
+    if isinstance(found, int):
+        raise Damaged("it is too short")
+    return found
 
 
 class _Folder:
@@ -160,7 +183,13 @@ class _Folder:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         return _File(os.path.join(self._folder, f"{name}{_SUFFIX}"))
 
-    def files(self) -> list[str]:
+    def files(self) -> Iterator[tuple[str, int, _Read]]:
+        for path in self._paths():
+            # One that is gone by now was of no use any more.
+            with suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
+                yield path, os.fstat(file.fileno()).st_size, partial(_read_at, file.fileno())
+
+    def _paths(self) -> list[str]:
         if not self._trusted.trust():
             return []
         try:
@@ -168,25 +197,32 @@ class _Folder:
         except FileNotFoundError:
             return []
 
-    def size(self, path: str) -> int:
-        return os.stat(path).st_size
-
-    def read(self, path: str, offset: int, length: int) -> bytes:
-        with open(path, "rb", buffering=0) as file:
-            return os.pread(file.fileno(), length, offset)
+    @contextmanager
+    def open(self, kept: Kept) -> Iterator[BinaryIO]:
+        with open(kept.path, "rb") as file:
+            file.seek(kept.offset)
+            yield file
 
     def forget(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def _read_at(file: int, offset: int, length: int) -> bytes:
+    return os.pread(file, length, offset)
+
+
 class _File:
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._size = 0
 
     def put(self, entry: bytes) -> None:
         view = memoryview(entry)
+        # What follows a part of an entry could not be found.
+        os.ftruncate(self._file, self._size)
         while view:
             view = view[os.write(self._file, view) :]
+        self._size += len(entry)
 
     def close(self) -> None:
         os.close(self._file)
@@ -207,19 +243,29 @@ class _Afar:
     def writer(self, name: str) -> Writer:
         return _Objects(*self._system(), name)
 
-    def files(self) -> list[str]:
+    def files(self) -> Iterator[tuple[str, int, _Read]]:
         system, root = self._system()
         system.invalidate_cache()
         try:
-            return sorted(path for path in system.find(root) if path.endswith(_SUFFIX))
+            found = [(path, int(about["size"])) for path, about in system.find(root, detail=True).items() if path.endswith(_SUFFIX)]
         except FileNotFoundError:
-            return []
+            return
+        for start in range(0, len(found), _MANY):
+            some = found[start : start + _MANY]
+            heads = system.cat_ranges([path for path, _ in some], 0, [min(_HEAD, size) for _, size in some], on_error="return")
+            for (path, size), head in zip(some, heads, strict=True):
+                if isinstance(head, bytes):
+                    yield path, size, partial(self._read, path, head)
 
-    def size(self, path: str) -> int:
-        return int(self._system()[0].size(path))
+    def _read(self, path: str, head: bytes, offset: int, length: int) -> bytes:
+        return head[offset : offset + length] if offset + length <= _HEAD else self._cat(path, offset, length)
 
-    def read(self, path: str, offset: int, length: int) -> bytes:
+    def _cat(self, path: str, offset: int, length: int) -> bytes:
         return bytes(self._system()[0].cat_file(path, start=offset, end=offset + length))
+
+    @contextmanager
+    def open(self, kept: Kept) -> Iterator[BinaryIO]:
+        yield io.BytesIO(self._cat(kept.path, kept.offset, kept.nbytes))
 
     def forget(self) -> None:
         system, root = self._system()

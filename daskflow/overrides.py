@@ -119,7 +119,7 @@ def apply(node: Node, overrides: dict[str, Any]) -> None:
         if holds_promise(value):
             raise OptionError(f"{key} of {owner} is a promise; an override's value must be known when the graph is built")
     if overrides.keys() & set(CacheOptions.NAMES):
-        node.cache = CacheOptions.overridden(entity.cache, overrides, owner, entity.interface.parameters)
+        node.cache = CacheOptions.overridden(node.cache, overrides, owner, entity.interface.parameters)
     if entity.options is not None and overrides.keys() & set(TaskOptions.OVERRIDES):
         node.options = (node.options or entity.options).overridden(overrides, owner)
         entity.check_options(node.options, owner)

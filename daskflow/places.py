@@ -39,6 +39,17 @@ class StoreError(RuntimeError):
     """A store cannot be asked, or cannot keep a value."""
 
 
+def located(url: str | os.PathLike[str]) -> tuple[str, str | None]:
+    """Return a directory or URL in full, and the path where it is a directory."""
+    url = os.fspath(url)
+    for scheme in ("file://", "local://"):
+        url = url.removeprefix(scheme)
+    if "://" in url:
+        return url.rstrip("/"), None
+    path = os.path.abspath(os.path.expanduser(url))
+    return path, path
+
+
 def _key_of(name: str) -> str | None:
     key = name.removesuffix(_SUFFIX)
     return key if key != name and KEY.fullmatch(key) else None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from daskflow import driver, files, submissions
@@ -14,7 +16,6 @@ from daskflow.connecting import connect
 from daskflow.entity import Entity
 from daskflow.errors import InputError
 from daskflow.historyrows import NOT_KEPT, RunRow
-from daskflow.launchplan import LaunchPlan
 from daskflow.records import Status
 from daskflow.submissions import Source, Submission
 
@@ -36,7 +37,7 @@ def recover(archive: Archive, row: RunRow, client: Any, entity: Any, checkpoint:
         raise InputError(f"run {row.id} has succeeded, so there is nothing to recover; to run it again: daskflow rerun {row.id}")
     if row.live:
         raise InputError(f"run {row.id} is {row.status}; cancel it before it is recovered: daskflow cancel {row.id}")
-    source = Source(row.id, row.target.get("lineage") or row.id, recovers=True)
+    source = Source(row.id, row.target.get("lineage") or row.id, recovers=True, outputs=row.target.get("outputs"))
     changed: Mapping[str, Any] = {} if checkpoint is None else {"checkpoint": checkpoint}
     return _begin(archive, row, client, entity, {}, changed, source)
 
@@ -58,14 +59,17 @@ def submitted(archive: Archive, row: RunRow, entity: Any = None) -> Submission:
     if data is None:
         why = "it was larger than 256 MiB" if row.submission_nbytes == NOT_KEPT else "the history does not have it"
         raise InputError(f"what run {row.id} of {row.name} executed is not kept ({why}); run {row.entity} with its inputs again")
-    stored = submissions.unpacked(data)
     now = entity if entity is not None else current(row.target)
+    stored = submissions.unpacked(data, by_name=now is not None)
     if now is None:
         logger.warning(
             "%s is not found in %s any more; the code of run %s is used", row.entity, row.target.get("file") or "a module", row.id
         )
         now = stored.entity
     inputs = {name: value for name, value in stored.inputs.items() if name in now.interface.parameters}
+    left_out = sorted(row.inputs.keys() - inputs.keys())
+    if left_out:
+        logger.warning("%s has no input %s any more; what run %s was given for that is left out", row.entity, ", ".join(left_out), row.id)
     return stored._replace(entity=now, inputs=inputs)
 
 
@@ -74,24 +78,36 @@ def current(target: Mapping[str, str]) -> Entity[..., Any] | None:
 
     What a user's file raises when it is imported comes through as it is.
     """
-    here = _among(sys.modules.get(target["module"]), target)
-    if here is not None:
-        return here
+    for module in map(sys.modules.get, ("__main__", target["module"])):
+        if module is not None and (module.__name__ != "__main__" or _is_script(module, target)):
+            found = _among(module, target)
+            if found is not None:
+                return found
     try:
-        return _among(files.load(target["file"] or target["module"]), target)
+        return _among(files.again(target["module"], target["file"]), target)
     except InputError:
         return None
 
 
-def _among(module: Any, target: Mapping[str, str]) -> Entity[..., Any] | None:
-    # A script is one module where it is run, and another one where it is imported.
-    tail = target["name"].rpartition(".")[2]
-    for value in list(vars(module).values()) if module is not None else ():
-        if isinstance(value, Entity) and value.kind_name == target["kind"]:
-            same = value.name == target["name"] if isinstance(value, LaunchPlan) else value.short_name == tail and value.shipment is None
-            if same:
-                return value
+def _is_script(main: ModuleType, target: Mapping[str, str]) -> bool:
+    """Tell whether the script that is run here is where something was; what is typed at a prompt has no file."""
+    file = getattr(main, "__file__", None)
+    return os.path.realpath(file) == os.path.realpath(target["file"]) if file and target["file"] else not file and not target["file"]
+
+
+def _among(module: ModuleType, target: Mapping[str, str]) -> Entity[..., Any] | None:
+    kind, name = target["kind"], _name_in(target["module"], target["name"])
+    for value in list(vars(module).values()):
+        # One that came in a shipment is of another process.
+        if isinstance(value, Entity) and (value.shipment, value.kind_name, _name_in(module.__name__, value.name)) == (None, kind, name):
+            return value
     return None
+
+
+def _name_in(module: str, name: str) -> str:
+    """Return the name of what is defined in a module without that of the module, which is another one where a script is imported."""
+    name = name.removeprefix("map of ")
+    return next((name.removeprefix(one) for one in ("__main__.", f"{module}.") if name.startswith(one)), name)
 
 
 def _begin(

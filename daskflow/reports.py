@@ -153,7 +153,7 @@ class Report(NamedTuple):
     logs : list of (str, float, str, str)
         What tasks printed and logged: address, when, level, text.
     recovered : list of (str, str)
-        What became of nodes of a run that is recovered: address, and one of ``recovered``, ``code``, ``inputs``.
+        What became of nodes of a run that is recovered: address, and one of ``recovered``, ``code``, ``inputs``, ``unreadable``.
     """
 
     epoch: float

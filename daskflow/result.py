@@ -6,6 +6,7 @@ import pickle
 from typing import Any
 
 from daskflow import shipping
+from daskflow.classes import loads_by_name
 from daskflow.errors import OutputError
 
 
@@ -61,7 +62,7 @@ class Result:
         return f"<result of {self.__sizeof__()} bytes>"
 
 
-def decoded(plain: bytes) -> tuple[Any, ...]:
-    """Return the values of a plain result."""
-    values: tuple[Any, ...] = pickle.loads(plain)
+def decoded(plain: bytes, by_name: bool = False) -> tuple[Any, ...]:
+    """Return the values of a plain result; `by_name` with the classes that are here, where it may be another process'."""
+    values: tuple[Any, ...] = loads_by_name(plain) if by_name else pickle.loads(plain)
     return values

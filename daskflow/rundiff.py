@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from daskflow import submissions
 from daskflow.annotations import shorten
+from daskflow.cachekey import token
 from daskflow.result import decoded
 from daskflow.runreport import SCHEMA, walk
 
@@ -31,13 +32,19 @@ def compare(first: RunView, second: RunView) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "runs": [first.id, second.id],
-        "summary": _changed(*({"status": one.view.status, "entity": one.view.row.entity, "seconds": one.view.seconds} for one in ones)),
+        "summary": _changed(*({"status": one.view.status, "entity": _entity(one.view), "seconds": one.view.seconds} for one in ones)),
         "inputs": _values(ones[0].inputs, ones[1].inputs),
         "code": _changed(ones[0].code, ones[1].code),
         "code_known": all(one.code for one in ones),
         "result": _values(ones[0].result, ones[1].result).get("result"),
         **_nodes(first, second),
     }
+
+
+def _entity(view: RunView) -> str:
+    """Return what was run, with the name of its file for a script's: run or imported, it is the same."""
+    name, file = view.row.entity, view.row.target.get("file") or "__main__"
+    return f"{os.path.splitext(os.path.basename(file))[0]}.{name.removeprefix('__main__.')}" if name.startswith("__main__.") else name
 
 
 class _Side:
@@ -52,7 +59,7 @@ class _Side:
         self.result: dict[str, _Value] = {}
         given = view.kept("result")
         if given is not None:
-            found = _or(lambda: {"result": decoded(given)[0]}, {})
+            found = _or(lambda: {"result": decoded(given, by_name=True)[0]}, {})
             text = shorten(found["result"], _MOST_VALUE) if found else "a value that is not read here"
             self.result["result"] = _Value(text, found, "result")
 
@@ -76,7 +83,7 @@ class _Value:
     def same(self, other: _Value) -> bool:
         if self.text != other.text or not (self._known and other._known):
             return self.text == other.text
-        return bool(_or(lambda: pickle.dumps(self._value) == pickle.dumps(other._value), False) or _or(lambda: self._equal(other), False))
+        return bool(_or(lambda: token(self._value) == token(other._value), False) or _or(lambda: self._equal(other), False))
 
     def _equal(self, other: _Value) -> bool:
         return self._value == other._value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskflow import failed, recovering
 from daskflow.children import Children, Family
+from daskflow.entries import Damaged
 from daskflow.errors import InputError, RunCancelled, SchedulerLost
 from daskflow.historyrows import LogLine, RunRow
 from daskflow.keeping import Keeping
@@ -172,7 +173,8 @@ class RunView:
     def recovered(self) -> dict[str, str]:
         """What became of the nodes that the run before had executed, by address.
 
-        ``recovered`` where the output was taken over; ``code`` or ``inputs`` where that has changed, and the node was executed again.
+        ``recovered`` where the output was taken over; ``code`` or ``inputs`` where that has changed, and ``unreadable`` where what was kept
+        could not be read, and the node was executed again.
         """
         return {address: what for report in self._archive.ask("reports", self.id) for address, what in read(report).recovered}
 
@@ -238,7 +240,7 @@ class RunView:
         Exception
             What it failed with.
         InputError
-            When it has not ended, or its result is not kept.
+            When it has not ended, or its result is not kept, or damaged.
         """
         row = self.row
         if row.ended is None:
@@ -247,11 +249,14 @@ class RunView:
             raise self.error or InputError(f"run {self.id} has no outputs: it is {row.status}")
         data = self._archive.ask("result", self.id)
         if data is not None:
-            return decoded(data)[0]
+            return decoded(data, by_name=True)[0]
         if row.target.get("outputs"):
             outputs = Outputs(row.target["outputs"], result_name(self.id))
             for kept in outputs.index().values():
-                return outputs.load(kept[0])
+                try:
+                    return outputs.load(kept[0])
+                except Damaged as error:
+                    raise InputError(f"the result of run {self.id} cannot be read: {kept[0].path} is damaged, {error}") from error
         raise InputError(f"the result of run {self.id} is not kept; run it with checkpoint='all' to have it kept whatever its size")
 
     def wait(self, timeout: float | None = None) -> RunView:
@@ -362,11 +367,13 @@ class RunView:
         """
         return recovering.recover(self._archive, self.row, client, entity, checkpoint)
 
-    def rerun(self, *, client: Any = None, entity: Any = None, **changed: Any) -> Run:
+    def rerun(self, inputs: Mapping[str, Any] | None = None, /, *, client: Any = None, entity: Any = None, **changed: Any) -> Run:
         """Run the same again, with some inputs changed.
 
         Parameters
         ----------
+        inputs : dict, optional
+            Inputs that are to be others: a way for those that are named as a parameter of this method.
         client, entity
             As for :meth:`recover`.
         **changed
@@ -382,4 +389,4 @@ class RunView:
         InputError
             When there is no such input, or what is needed is not kept.
         """
-        return recovering.rerun(self._archive, self.row, client, entity, changed)
+        return recovering.rerun(self._archive, self.row, client, entity, {**(inputs or {}), **changed})

@@ -22,6 +22,7 @@ from daskflow.keeping import Keeping, checked_mode
 from daskflow.launchplan import top_level
 from daskflow.nodecache import NodeCache
 from daskflow.options import check_limit
+from daskflow.places import located
 from daskflow.records import Status
 from daskflow.scope import Scope
 from daskflow.spilling import root_unit
@@ -201,11 +202,15 @@ def _plain(given: Given) -> dict[str, Any]:
 
 
 def _keeping(mode: str, run: str, source: Source | None) -> Keeping | None:
-    recovers = source is not None and source.recovers
+    if source is not None and source.recovers:
+        return Keeping(mode, source.outputs or _outputs_url(), source.lineage, recovers=True)
     # Nobody can go on from a run that is in no history.
-    if (mode == "off" or not config.get("history.enabled")) and not recovers:
-        return None
-    return Keeping(mode, config.get("cache.url"), source.lineage if source is not None and recovers else run, recovers)
+    return Keeping(mode, _outputs_url(), run) if mode != "off" and config.get("history.enabled") else None
+
+
+def _outputs_url() -> str:
+    """Return where outputs are kept, as it is understood in any directory."""
+    return located(config.get("cache.url"))[0]
 
 
 def _refuse_inside(entity: Any) -> None:
@@ -269,6 +274,7 @@ def _message(
             "started": time.time(),
             "checkpoints": config.get("cache.url"),
             "keeping": None if keeping is None else tuple(keeping),
+            "digest": shipment.digest,
         },
     }
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import cloudpickle
 
+from daskflow import classes
 from daskflow.classes import travelling
 from daskflow.entity import Entity
 from daskflow.errors import DaskflowError, InputError
@@ -88,6 +89,14 @@ def _users_names() -> set[str]:
 def _module(name: str) -> ModuleType | None:
     module: Any = sys.modules.get(name)
     return module if isinstance(module, ModuleType) and module.__name__ in sys.modules else None
+
+
+def users_module_of(thing: Any) -> ModuleType | None:
+    """Return the script, or the user's module, that has a variable for a thing which does not say where it comes from."""
+    with _by_value_lock:
+        names = ["__main__", *_users_names()]
+    modules = [module for module in map(sys.modules.get, names) if module is not None]
+    return next((module for module in modules if any(one is thing for one in list(vars(module).values()))), None)
 
 
 #: Dataclasses compare with this sentinel by identity, which a copy made by pickling would not have.
@@ -199,6 +208,8 @@ class Shipment:
 
 _loaded: dict[str, list[Entity[..., Any]]] = {}
 _loading = threading.RLock()
+#: So many shipments are kept in a process, the last that came: an older one is fetched again if it is needed.
+_MOST_LOADED = 100
 
 #: How a process that does not have a shipment gets its bytes; set by who runs units.
 fetch: Callable[[str], bytes] | None = None
@@ -217,14 +228,22 @@ def _load(digest: str) -> list[Entity[..., Any]]:
         if digest not in _loaded:
             assert fetch is not None
             _loaded[digest] = unpack(fetch(digest), digest)
+            _let_go_of_oldest()
         return _loaded[digest]
+
+
+def _let_go_of_oldest() -> None:
+    if len(_loaded) > _MOST_LOADED:
+        del _loaded[next(iter(_loaded))]
+        classes.forget_unused()
 
 
 def unpack(data: bytes, digest: str) -> list[Entity[..., Any]]:
     """Unpickle a shipment's entities and give each its name."""
     unpickler = pickle.Unpickler(io.BytesIO(data))
-    unpickler.load()
-    entities: list[Entity[..., Any]] = unpickler.load()
+    with classes.unpacking(digest):
+        unpickler.load()
+        entities: list[Entity[..., Any]] = unpickler.load()
     for number, entity in enumerate(entities):
         entity.shipment = (digest, number)
     return entities

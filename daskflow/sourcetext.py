@@ -105,6 +105,18 @@ def _class_tokens(cls: type) -> tuple[str, ...]:
         return ()
 
 
+def module_text(path: str) -> str:
+    """Return what a module says, without comments, blank lines and docstrings.
+
+    Raises
+    ------
+    OSError, SyntaxError, tokenize.TokenError
+        When it is no Python file that can be read.
+    """
+    with tokenize.open(path) as file:
+        return "\0".join(one for line in _statements(list(file)) for one in line)
+
+
 class Named(NamedTuple):
     """What a code object names: globals, attributes, and imports as they are in ``import``: module, level and names."""
 

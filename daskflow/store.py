@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskflow import entries, shipping
 from daskflow.entries import SMALL, Damaged, Encoded, Head
-from daskflow.places import KEY, VARIABLE, Bottom, Files, Kept, Remote, StoreError
+from daskflow.places import KEY, VARIABLE, Bottom, Files, Kept, Remote, StoreError, located
 
 if TYPE_CHECKING:
     from zict import LRU
@@ -83,7 +83,7 @@ class Store:
     ) -> None:
         if secret is not None and not secret:
             raise ValueError("a store's secret must not be empty")
-        self.url, path = _place(url)
+        self.url, path = located(url)
         self.memory_bytes, self.max_bytes, self.max_age = memory_bytes, max_bytes, max_age
         self._secret = secret
         self._bottom: Bottom = Remote(self.url, secret) if path is None else Files(path, secret)
@@ -348,7 +348,7 @@ def open_store(
         As for :class:`Store`. The secret is the text of ``DASKFLOW_CACHE_SECRET``, where that is set and not empty.
     """
     secret = _environment_secret()
-    arguments = (_place(url)[0], memory_bytes, max_bytes, max_age, secret)
+    arguments = (located(url)[0], memory_bytes, max_bytes, max_age, secret)
     with _opening:
         if arguments not in _stores:
             _stores[arguments] = Store(url, memory_bytes=memory_bytes, max_bytes=max_bytes, max_age=max_age, secret=secret)
@@ -357,7 +357,7 @@ def open_store(
 
 def forget_stores(url: str) -> None:
     """Let go of the stores that this process has for a URL, with what they keep in memory; what they have stored stays."""
-    full = _place(url)[0]
+    full = located(url)[0]
     with _opening:
         for arguments in [one for one in _stores if one[0] == full]:
             del _stores[arguments]
@@ -372,17 +372,6 @@ def _reopened(url: str, memory_bytes: int, max_bytes: int, max_age: float | None
 
 def _environment_secret() -> bytes | None:
     return os.environ.get(VARIABLE, "").encode() or None
-
-
-def _place(url: str) -> tuple[str, str | None]:
-    """Return the URL in full, and the folder where it is one."""
-    url = os.fspath(url)
-    for scheme in ("file://", "local://"):
-        url = url.removeprefix(scheme)
-    if "://" in url:
-        return url.rstrip("/"), None
-    path = os.path.abspath(os.path.expanduser(url))
-    return path, path
 
 
 def _memory_layer(limit: int) -> LRU[str, Encoded]:

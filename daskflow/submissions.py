@@ -6,10 +6,12 @@ import getpass
 import os
 import pickle
 import socket
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from daskflow import shipping, shortform
+from daskflow import classes, shipping, shortform
+from daskflow.cachekey import stable_name
 from daskflow.entity import BRANCH, MAP, Entity
 from daskflow.launchplan import LaunchPlan
 from daskflow.stacks import arrive
@@ -26,11 +28,14 @@ class Source(NamedTuple):
         The id of the first of the runs that went on from each other.
     recovers : bool
         Whether the outputs of its nodes are taken over.
+    outputs : str or None
+        Where those are, if some were kept.
     """
 
     run: str
     lineage: str
     recovers: bool
+    outputs: str | None = None
 
 
 class Submission(NamedTuple):
@@ -55,8 +60,13 @@ def target(entity: Any) -> dict[str, str]:
     """Return how an entity is found again: its module and that module's file, its full name, and what it is."""
     of = entity.workflow if isinstance(entity, LaunchPlan) else entity
     function = getattr(of, "fn", None) or getattr(getattr(of, "target", None), "fn", None)
-    module = getattr(function, "__module__", None) or entity.name.rpartition(".")[0]
-    file = getattr(getattr(function, "__code__", None), "co_filename", None) or ""
+    code = getattr(function, "__code__", None)
+    found = shipping.users_module_of(entity) if code is None else sys.modules.get(function.__module__)
+    module = function.__module__ if code is not None else found.__name__ if found is not None else entity.name.rpartition(".")[0]
+    file = code.co_filename if code is not None else getattr(found, "__file__", None) or ""
+    if module == "__main__" and getattr(found, "__spec__", None) is not None:
+        # As with python -m: it is imported by that name.
+        module = found.__spec__.name  # type: ignore[union-attr]
     return {"module": module, "file": os.path.abspath(file) if os.path.isfile(file) else "", "name": entity.name, "kind": entity.kind_name}
 
 
@@ -95,14 +105,21 @@ def packed(message: Mapping[str, Any]) -> bytes:
 
 
 def code_versions(data: bytes) -> dict[str, str]:
-    """Return the versions of the code of all that a run could execute, by their full names; empty where there is none."""
+    """Return the versions of the code of all that a run could execute, by their full names; none where nothing was to be kept of it."""
     kept = pickle.loads(data)
     entities: Any = shipping.unpack(kept["code"], kept["digest"])
-    return {one.name: one.code or "" for one in entities if one.kind not in (MAP, BRANCH)}
+    return {stable_name(one): one.code for one in entities if one.code and one.kind not in (MAP, BRANCH)}
 
 
-def unpacked(data: bytes) -> Submission:
+def unpacked(data: bytes, by_name: bool = True) -> Submission:
     """Return what to run; unpickles what users' processes have written.
+
+    Parameters
+    ----------
+    data : bytes
+        As :func:`packed` returned it.
+    by_name : bool
+        Whether its inputs have the classes that are here; otherwise those that the entity has, as it was then.
 
     Raises
     ------
@@ -110,9 +127,10 @@ def unpacked(data: bytes) -> Submission:
         What unpickling users' code and values raises.
     """
     kept = pickle.loads(data)
+    load = classes.loads_by_name if by_name else shipping.loads
     with shipping.at_hand(kept["digest"], kept["code"]):
-        values = {key: (shipping.loads(payload)[0].values[0],) for key, payload, *_ in kept["inputs"]}
-        frames = shipping.loads(kept["spec"][1])
+        values = {key: (load(payload)[0].values[0],) for key, payload, *_ in kept["inputs"]}
+        frames = load(kept["spec"][1])
     arrive(frames, values)
     (node,) = frames[0].todo
     inputs = node.inputs(frames[0].values)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from daskflow import failed, shipping, tasklogs
+from daskflow import classes, failed, shipping, tasklogs
 from daskflow.caching import CacheSettings
 from daskflow.cancelled import CancelledHere, hear
 from daskflow.careful import DEATHS, Care
@@ -181,7 +181,8 @@ def run_unit(payload: Payload, *results: Result) -> Result | None:
         wrong = mismatch(payload.options["versions"])
         if wrong:
             raise VersionMismatch(f"a worker differs from the client: {wrong}")
-        return unit.execute(results)
+        with classes.executing(payload.options["digest"]):
+            return unit.execute(results)
     except BaseException as error:
         # Not even SystemExit may reach Dask: it would take the worker down.
         unit.note(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from daskflow.archive import LocalArchive, RemoteArchive
@@ -67,9 +67,9 @@ class Viewed:
         """Go on from it; see :meth:`~daskflow.runview.RunView.recover`."""
         return self._looked(lambda view: view.recover(**chosen))
 
-    def rerun(self, **changed: Any) -> Any:
+    def rerun(self, inputs: Mapping[str, Any] | None = None, /, **changed: Any) -> Any:
         """Run the same again, with some inputs changed; see :meth:`~daskflow.runview.RunView.rerun`."""
-        return self._looked(lambda view: view.rerun(**changed))
+        return self._looked(lambda view: view.rerun(inputs, **changed))
 
     def _looked(self, use: Callable[[RunView], Any]) -> Any:
         if self._client is not None and self._client.asynchronous:

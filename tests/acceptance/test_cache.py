@@ -92,3 +92,27 @@ def test_code_that_is_nowhere_else_is_the_version(tmp_path: Path, folder: Path) 
             command = [sys.executable, str(tmp_path / "flow.py"), cluster.address]
             printed.append((subprocess.run(command, capture_output=True, text=True, check=True).stdout, len(marks(folder))))
     assert printed == [("[1, 2, 3]\n", 3), ("[1, 2, 3]\n", 0), ("[2, 3, 4]\n", 3)]
+
+
+def test_values_of_a_scripts_own_classes(tmp_path: Path, folder: Path) -> None:
+    """What one process has cached is an instance of the class that another one has by that name, on a cluster and in process."""
+    source = (
+        "import sys\nfrom dataclasses import dataclass\nimport daskflow as fl\nfrom distributed import Client\n\n"
+        "@dataclass\nclass Point:\n    x: int\n\n"
+        "@fl.task(cache=True, cache_version='1')\ndef made(x: int, folder: str) -> Point:\n"
+        "    open(f'{folder}/{x}', 'x').close()\n    return Point(x)\n\n"
+        "@fl.task\ndef ends(point: Point) -> int:\n    assert type(point) is Point\n    return point.x\n\n"
+        "@fl.workflow\ndef flow(x: int, folder: str) -> int:\n    return ends(point=made(x=x, folder=folder))\n\n"
+        "if __name__ == '__main__':\n    with Client(sys.argv[1]) as client:\n"
+        "        print(fl.run(flow, x=1, folder=sys.argv[2], client=client).result(), flow(x=1, folder=sys.argv[2]))\n"
+    )
+    script = tmp_path / "flow_with_a_class.py"
+    script.write_text(source)
+    imported = [sys.executable, "-c", "import sys, flow_with_a_class as it\nprint(it.flow(x=1, folder=sys.argv[2]))"]
+    with Cluster(tmp_path / "cluster", workers=1, threads=2) as cluster:
+        printed = [
+            subprocess.run([*command, cluster.address, str(folder)], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+            for command in ([sys.executable, str(script)], imported, [sys.executable, str(script)])
+        ]
+    assert printed == ["1 1\n", "1\n", "1 1\n"]
+    assert marks(folder) == ["1"]

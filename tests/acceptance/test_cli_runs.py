@@ -54,6 +54,11 @@ BAD = 3
 
 
 @fl.task
+def named(client: int, entity: str) -> str:
+    return f"{client} {entity}"
+
+
+@fl.task
 def total(parts: list[int]) -> int:
     return sum(parts)
 
@@ -218,8 +223,8 @@ def test_a_run_fails_and_is_looked_at_mended_and_recovered(place: Place) -> None
     # What had been loaded is taken over.
     assert "loading" not in debugged.stdout
     assert place("debug", f"{run}:plan/each/step[2]", "--json").stdout.splitlines()[-1] == "4"
-    missed = place("debug", f"{run}:plan/each/step[9]", status=1)
-    assert f"plan/each/step[9] of run {run} is not reached, since a node before it failed here" in missed.stderr
+    missed = place("debug", f"{run}:plan/each/total", status=1)
+    assert f"plan/each/total of run {run} is not reached, since a node before it failed here" in missed.stderr
     assert "\x1b" not in missed.stderr
 
     place.flow.write_text("import daskflow\n1 / 0\n")
@@ -255,6 +260,12 @@ def test_the_same_again_with_another_input(place: Place) -> None:
     place.ended(id_in(again.stderr))
     told = place.look("diff", run, id_in(again.stderr)).stdout
     assert "inputs\n  n: 2 | 3\nresult\n  result: 2 | 6\n" in told
+    assert "code" not in told
+    named = id_in(place.run("named", "--client", "1", "--entity", "x", "--checkpoint", "off").stderr)
+    again = place("rerun", named, "--with", "client=2", "--with", "entity=y")
+    assert again.stdout == "2 y\n"
+    place.ended(id_in(again.stderr))
+    assert "code\n  is not known of both\n" in place.look("diff", named, id_in(again.stderr)).stdout
     assert "has no input 'm'; it takes n: int" in place("rerun", run, "--with", "m=3", status=2).stderr
     assert "input 'n' of flow.flow: " in place("rerun", run, "--with", "n=x", status=2).stderr
     assert "'n' must be KEY=VALUE" in place("rerun", run, "--with", "n", status=2).stderr

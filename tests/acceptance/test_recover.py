@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,7 @@ def test_what_has_succeeded_or_executes_is_not_recovered(tmp_path: Path) -> None
         other = run.rerun(n=40)
         assert other.result(60) == 40 * 39
         assert (other.view.source, other.view.row.mode) == (run.id, "RELAUNCH")
+        assert run.rerun({"n": 60}).result(60) == 60 * 59
         with pytest.raises(InputError, match="has no input 'm'"):
             run.rerun(m=1)
 
@@ -106,6 +109,98 @@ def test_a_run_without_anything_kept(tmp_path: Path) -> None:
     assert Counter(marks(tmp_path, "began")) == {"step 0": 2}
 
 
+SCRIPT = """
+from __future__ import annotations
+
+import enum
+import os
+import sys
+import time
+from dataclasses import dataclass
+
+import daskflow as fl
+from distributed import Client
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+@dataclass
+class Point:
+    x: int
+    colour: Colour = Colour.RED
+
+
+@fl.task
+def moved(point: Point, points: list[Point], folder: str) -> Point:
+    open(os.path.join(folder, f"moved {point.x}"), "x").close()
+    time.sleep(0.05)
+    return Point(point.x + 1, point.colour)
+
+
+@fl.task
+def ends(point: Point, folder: str) -> int:
+    assert isinstance(point, Point) and point.colour is Colour.RED
+    if not os.path.exists(os.path.join(folder, "fixed")):
+        raise ValueError("not yet")
+    return point.x
+
+
+@fl.workflow
+def flow(point: Point, folder: str) -> int:
+    first = moved(point=point, points=[point], folder=folder)
+    return ends(point=moved(point=first, points=[first, point], folder=folder), folder=folder)
+
+
+if __name__ == "__main__":
+    with Client(sys.argv[1], set_as_default=False) as client:
+        run = fl.run(flow, point=Point(1), folder=sys.argv[2], client=client)
+        print(run.wait().id)
+"""
+
+
+def test_a_script_that_was_run_is_gone_on_from_by_who_imports_it(tmp_path: Path) -> None:
+    """Its tasks, and its own classes among inputs and outputs, are the same there, also where another folder is the cache."""
+    script, folder = tmp_path / "a_users_script.py", tmp_path / "marks"
+    script.write_text(SCRIPT)
+    folder.mkdir()
+    with Cluster(tmp_path / "cluster", workers=1) as cluster, Client(cluster.address, set_as_default=False) as client:
+        environment = {**os.environ, "DASK_DASKFLOW__CACHE__URL": str(tmp_path / "another")}
+        command = [sys.executable, str(script), cluster.address, str(folder)]
+        run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=60).stdout.strip()
+        (folder / "fixed").touch()
+        again = fl.get_run(run, client=client).recover()
+        assert again.result(60) == 3
+        assert again.view.recovered == {"moved[0]": "recovered", "moved[1]": "recovered"}
+        assert again.view.row.entity == "a_users_script.flow"
+
+
+def test_two_go_on_from_one_run(tmp_path: Path) -> None:
+    """What is kept stays when one of them has succeeded as long as the other executes; and goes with that."""
+    flags = [tmp_path / name for name in ("fails", "waits")]
+    inputs = {"folder": str(tmp_path), "fails": str(flags[0]), "waits": str(flags[1])}
+    with Cluster(tmp_path / "cluster", workers=1) as cluster, Client(cluster.address, set_as_default=False) as client:
+        run = fl.submit(fails_and_waits, inputs, client=client)
+        with pytest.raises(ValueError, match="not yet"):
+            run.result(60)
+        flags[0].touch()
+        both = [run.recover(), run.recover()]
+        for one in both:
+            wait_until(lambda one=one: "step" in one.view.recovered, "what is taken over")
+        flags[1].touch()
+        wait_until(lambda: any(one.status == "SUCCEEDED" for one in both), "the end of one of them")
+        (other,) = (one for one in both if one.status != "SUCCEEDED")
+        other.cancel()
+        assert kept(run.id) >= {"step"}
+        last = other.recover()
+        # As a whole it is what the one that has succeeded was.
+        assert last.result(60) == [0, 1, 1]
+        assert last.view.recovered == {"": "recovered"}
+        wait_until(lambda: kept(run.id) == set(), "what is kept to go")
+    assert Counter(marks(tmp_path, "began")) == {"step 0": 1}
+
+
 @fl.task
 def fails_until(flag: str, after: int) -> int:
     if not os.path.exists(flag):
@@ -117,3 +212,25 @@ def fails_until(flag: str, after: int) -> int:
 def fails_once(folder: str, flag: str) -> list[int]:
     first: Any = recovered.step(folder=folder, a=0, seconds=0.05)
     return [first, fails_until(flag=flag, after=first)]
+
+
+@fl.task
+def waits_until(flag: str, after: int) -> int:
+    """Wait for a flag, of which one alone is let go on."""
+    wait_until(lambda: fl.current_context().cancelled or _taken(flag), "the flag")
+    return 1
+
+
+def _taken(flag: str) -> bool:
+    try:
+        os.unlink(flag)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@fl.workflow
+def fails_and_waits(folder: str, fails: str, waits: str) -> list[int]:
+    first: Any = recovered.step(folder=folder, a=0, seconds=0.05)
+    second: Any = fails_until(flag=fails, after=first)
+    return [first, second, waits_until(flag=waits, after=second)]

@@ -64,7 +64,9 @@ async def test_a_history_that_cannot_be_kept_is_no_runs_concern(c: Any, s: Any, 
     try:
         with captured_logger("daskflow.chronicle") as log:
             for a in range(2):
-                assert await fl.run(programs.step1, a=a, client=c) == a + 1
+                assert await fl.run(programs.step1, a=a, client=c, checkpoint="all") == a + 1
+        # Nobody could go on from them, nor would anybody remove it.
+        assert not os.path.exists(os.path.join(config.get("cache.url"), "outputs"))
         assert log.getvalue().count("daskflow keeps no history") == 1
     finally:
         os.chmod(os.path.dirname(path), 0o700)

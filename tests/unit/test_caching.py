@@ -52,6 +52,54 @@ def test_items_of_a_map_one_by_one(folder: Path) -> None:
     assert marks(folder) == ["1", "2", "3", "4"]
 
 
+def test_overrides_of_one_call_add_up(folder: Path) -> None:
+    """What a call was told before goes on to hold where it is told more."""
+
+    @fl.workflow
+    def several(folder: str, num: int) -> int:
+        call = fl.with_overrides(cached.plus(folder=folder, num=num), cache=True, cache_version="1", cache_ignore_input_vars=("folder",))
+        return fl.with_overrides(call, cache_serialize=True)
+
+    assert [several(folder=str(folder), num=1), several(folder=f"{folder}/", num=1)] == [2, 2]
+    assert marks(folder) == ["1"]
+
+
+def test_an_override_takes_the_cache_back(folder: Path) -> None:
+    """A call of what is cached may not be, or be by other words; what is said of a cache that was taken back is refused."""
+
+    @fl.workflow
+    def taken_back(folder: str) -> int:
+        return fl.with_overrides(cached.double(folder=folder, num=1), cache=False)
+
+    @fl.workflow
+    def anew(folder: str) -> int:
+        return fl.with_overrides(cached.double(folder=folder, num=1), cache=fl.Cache(version="anew"))
+
+    @fl.workflow
+    def refused(folder: str) -> int:
+        call = fl.with_overrides(cached.double(folder=folder, num=1), cache=False)
+        return fl.with_overrides(call, cache_serialize=True)
+
+    assert [one(folder=str(folder)) for one in (taken_back, taken_back, anew, anew)] == [2] * 4
+    assert marks(folder) == ["1", "1", "1"]
+    with pytest.raises(OptionError, match="cache_serialize of with_overrides of task tests.cached.double has no effect without cache=True"):
+        refused(folder=str(folder))
+
+
+def test_a_workflow_that_was_put_together_is_cached_by_its_calls(folder: Path) -> None:
+    """One that calls something else is not taken for what had its name."""
+    made = []
+    for times in (1, 1, 2):
+        flow = fl.ImperativeWorkflow("tests.put_together", cache=True)
+        node = flow.add_workflow_input("num", int)
+        for _ in range(times):
+            node = flow.add_entity(cached.plus, folder=str(folder), num=node).o0
+        flow.add_workflow_output("o", node)
+        made.append(flow(num=1))
+    assert made == [2, 2, 3]
+    assert marks(folder) == ["1", "1", "2"]
+
+
 def test_a_map_that_is_cached_by_an_override(folder: Path) -> None:
     """An override caches the items of a map whose target is not cached."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import glob
 import importlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ import pytest
 
 import daskflow as fl
 from daskflow import sourcetext
-from daskflow.codeversion import CodeError, code_version
+from daskflow.codeversion import CodeError, code_version, version_as_is
 from tests.unit import versioned
 
 #: What code of tests/unit/versioned.py has for versions, wherever and with whatever Python: by name, in the order of versioned.ALL.
@@ -527,3 +528,85 @@ def test_entities() -> None:
     """An entity has the version of its function and of its kind, and a library's function one of its name."""
     functions: list[Callable[..., Any]] = [versioned.square, versioned.plan, len, textwrap.dedent]
     assert len({code_version(fn) for fn in functions}) == 4
+
+
+def test_there_is_always_a_version_of_the_code_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lambdas count by their bytecode, and what is imported when a function runs by its text, wherever it is imported from."""
+    (tmp_path / "late_pkg").mkdir()
+    (tmp_path / "late_pkg" / "__init__.py").touch()
+    late = tmp_path / "late_pkg" / "late.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    namespace: dict[str, Any] = {}
+
+    def versions(scale: str, body: str) -> list[str]:
+        late.write_text(body)
+        namespace["scale"] = eval(f"lambda a: a in {{'x', 'y', {scale}}}")
+        exec("def f(a):\n    return scale(a)\n\ndef g(a):\n    from late_pkg.late import h\n    return h(a)\n", namespace)
+        return [version_as_is(namespace[name]) for name in "fg"]
+
+    (f, g), (scaled, same), (back, changed), (_, commented) = (
+        versions("1", "def h(a): return 1\n"), versions("2", "def h(a): return 1\n"),
+        versions("1", "def h(a): return 2\n"), versions("1", "def h(a): return 2  # two\n"),
+    )  # fmt: skip
+    assert f == back != scaled
+    assert g == same != changed == commented
+    assert "late_pkg" not in sys.modules
+
+
+def test_bytecode_is_the_same_in_every_process() -> None:
+    """Sets among the constants have another order in another process, and count as the same."""
+    program = "from daskflow.codeversion import version_as_is\nprint(version_as_is(lambda a: a in {'a', 'b', 'c', 'd'}))"
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in "123"
+    }
+    assert len(printed) == 1
+
+
+def test_a_workflow_without_a_function_has_a_version() -> None:
+    """What was put together call by call counts by its calls, also where another function reaches it."""
+
+    def built(number: int, twice: bool) -> Any:
+        flow = fl.ImperativeWorkflow("built")
+        node = flow.add_entity(plus, a=flow.add_workflow_input("a", int), b=number)
+        flow.add_workflow_output("o", flow.add_entity(plus, a=node.o0, b=1).o0 if twice else node.o0)
+        return flow
+
+    def calling(flow: Any) -> Any:
+        def calls(a: int) -> int:
+            return flow(a=a)  # type: ignore[no-any-return]
+
+        return calls
+
+    for wrapped in (lambda flow: flow, calling):
+        versions = [code_version(wrapped(built(*given))) for given in ((1, True), (1, True), (2, True), (1, False))]
+        assert versions[0] == versions[1]
+        assert len(set(versions)) == 3
+
+
+@fl.task
+def plus(a: int, b: int) -> int:
+    return a + b
+
+
+def test_a_field_is_no_global(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else has the name of a class' field is not what the class is made of; what makes its fields is."""
+    source = (
+        "import dataclasses\n\nMOST = {most}\n\n@dataclasses.dataclass\nclass Point:\n    x: int\n"
+        "    c: int = dataclasses.field(default=MOST)\n\ndef f(p: Point):\n    return Point(1)\n\n"
+    )
+    versions = []
+    for number, (most, more) in enumerate([(1, ""), (1, "c = 5"), (1, "x = 7"), (2, "")]):
+        path = tmp_path / str(number) / "fields_of_a_class.py"
+        path.parent.mkdir()
+        path.write_text(source.format(most=most) + more)
+        spec = importlib.util.spec_from_file_location("fields_of_a_class", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "fields_of_a_class", module)
+        spec.loader.exec_module(module)
+        versions.append(version_as_is(module.f))
+    assert versions[0] == versions[1] == versions[2] != versions[3]

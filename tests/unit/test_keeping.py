@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 import daskflow as fl
 from daskflow.errors import OptionError
 from daskflow.execute import Execution
+from daskflow.frame import Mark
+from daskflow.journal import Journal
 from daskflow.keeping import Keeper, Keeping, checked_mode, prepare
 from daskflow.outputs import Outputs
+from daskflow.reports import read
 from daskflow.scope import Scope
-from daskflow.stacks import root_frame
+from daskflow.stacks import root_frame, stack
 
 executed: Counter[str] = Counter()
 bodies: Counter[str] = Counter()
@@ -228,3 +231,60 @@ def test_modes(mode: Any) -> None:
     """A mode that there is not is refused, with those that there are."""
     with pytest.raises(OptionError, match="checkpoint of the run must be one of 'auto', 'all', 'off'; got"):
         checked_mode(mode, "the run")
+
+
+def test_what_cannot_be_read_is_executed_again_and_told(tmp_path: Any) -> None:
+    """Of an output that is damaged it is not said that the inputs have changed."""
+    folder = tmp_path / "cache"
+    assert versioned_run(str(folder), 2, 1, "r1", False)[0] == [1, 0, 14]
+    (file,) = (folder / "outputs" / "r1").iterdir()
+    data = bytearray(file.read_bytes())
+    kept = Outputs(str(folder), "r1").index()
+    for address in ("", "scaled[1]"):
+        (one,) = kept[address]
+        data[one.offset + one.nbytes - 1] ^= 1
+    file.write_bytes(data)
+    result, told = versioned_run(str(folder), 2, 1, "r2", True)
+    assert result == [1, 0, 14]
+    assert told == {
+        "": "unreadable", "plain[0]": "recovered", "plain[1]": "recovered", "scaled[0]": "recovered", "scaled[1]": "unreadable",
+        "plain[2]": "recovered",
+    }  # fmt: skip
+    assert executed == Counter(["scaled 7"])
+
+
+def test_what_is_reached_through_a_lambda_counts(tmp_path: Any) -> None:
+    """A helper that has changed behind a lambda, which has no source of its own, is not passed over."""
+
+    def run(number: int, run: str, recovers: bool) -> Any:
+        def helper(a: int) -> int:
+            return a + number
+
+        through = lambda a: helper(a)  # noqa: E731
+
+        @fl.task
+        def calls(a: int) -> int:
+            return through(a)  # type: ignore[no-any-return]
+
+        prepare(calls)
+        return execute(calls, {"a": 1}, Keeper(Keeping("all", str(tmp_path), "r1", recovers), "u", run))
+
+    assert run(1, "r1", False) == 2
+    assert run(2, "r2", True) == 3
+
+
+def test_a_node_has_ended_before_its_output_is_kept(tmp_path: Any) -> None:
+    """Keeping takes a while, in which others may execute what follows; whoever reports then tells that the node has succeeded."""
+    told: list[tuple[str, int]] = []
+
+    class Watched(Keeper):
+        def keep(self, mark: Mark, value: Any) -> None:
+            report = execution.journal and execution.journal.report(stack(execution.frame))
+            told.append((mark.address, sum(len(done.ends) for done in read(report).done) if report else 0))
+
+    fuse[0] = 0
+    execution = Execution(root_frame(two, {"name": "a"}, Scope.of_run("r1", None)), lambda _: None)
+    execution.journal = Journal()
+    execution.keeper = Watched(Keeping("all", str(tmp_path), "r1"), "u", "r1")
+    execution.run()
+    assert told[:3] == [("leaf[0]", 1), ("leaf[1]", 1), ("join", 1)]

@@ -122,6 +122,36 @@ def test_files_are_their_owners_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+def test_a_url_of_a_folder_is_that_folder(tmp_path: Path) -> None:
+    """It has the same outputs by its path, and the same rules of who is trusted."""
+    written(tmp_path / "cache", 1)
+    outputs = Outputs(f"file://{tmp_path}/cache/", "r1")
+    assert outputs.load(outputs.index()["n[0]"][0]) == 0
+    os.chmod(tmp_path / "cache", 0o777)
+    with pytest.raises(StoreError, match="others can write to it"):
+        Outputs(outputs.url, "r1").index()
+
+
+def test_headers_of_any_length_are_read(outputs: Outputs) -> None:
+    """An address may be longer than what is read of an entry at first."""
+    one = mark("a/" + "b" * 5000)
+    writer = outputs.writer("u")
+    writer.put(encoded(one, 1))
+    writer.put(encoded(mark("c"), 2))
+    writer.close()
+    assert {address: outputs.load(kept) for address, (kept,) in outputs.index().items()} == {one.address: 1, "c": 2}
+
+
+def test_large_values_can_be_written_to(outputs: Outputs) -> None:
+    """An array that comes back is its receiver's own."""
+    writer = outputs.writer("u")
+    writer.put(encoded(mark("a"), np.zeros(1_000_000)))
+    writer.close()
+    value = outputs.load(outputs.index()["a"][0])
+    value[0] = 1
+    assert (value.sum(), outputs.load(outputs.index()["a"][0]).sum()) == (1, 0)
+
+
 _FULL = """
 import resource, signal, sys
 from daskflow.frame import Mark
@@ -144,3 +174,5 @@ def test_a_full_disk_loses_only_what_did_not_fit(tmp_path: Path) -> None:
     outputs = Outputs(str(tmp_path / "cache"), "r1")
     assert {address: outputs.load(kept) for address, (kept,) in outputs.index().items()} == {"before": 1, "after": 2}
     assert ended.stderr.count("outputs of run r1 cannot be kept") == 1
+    # However much does not fit, a unit has one file.
+    assert len(list((tmp_path / "cache" / "outputs" / "r1").iterdir())) == 1
