@@ -10,6 +10,7 @@ from typing import Any
 
 from daskflow.errors import InputError
 from daskflow.shipping import loads
+from daskflow.shortform import clean
 from daskflow.terms import Gate
 from daskflow.types import Checker, Mismatch
 
@@ -86,7 +87,7 @@ def ask(gate: Gate, is_open: Callable[[], bool]) -> Any:
             try:
                 return typed_answer(gate, text)
             except InputError as error:
-                click.echo(f"Error: {error}", err=True)
+                click.echo(clean(f"Error: {error}"), err=True)
 
 
 def _question(gate: Gate) -> str:
@@ -101,7 +102,7 @@ def _question(gate: Gate) -> str:
 def _line(question: str, is_open: Callable[[], bool]) -> str:
     import click
 
-    click.echo(question, nl=False, err=True)
+    click.echo(clean(question), nl=False, err=True)
     while not select.select([sys.stdin], [], [], _LOOK)[0]:
         if not is_open():
             click.echo(err=True)

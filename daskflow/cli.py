@@ -2,6 +2,7 @@
 
 Exit status: 0 for success, 1 where the run failed, 2 for wrong usage or inputs, 3 where the cluster cannot be reached or does
 not fit, 130 after Ctrl-C, which cancels the run; where somebody is at a terminal, and the cluster is not the command's own, it asks.
+141 where nobody reads any more what is printed, as shells tell it.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import click
 
 from daskflow import __version__
 from daskflow.cli_cache import cache
+from daskflow.cli_common import apart as _apart
 from daskflow.cli_export import diff, export
 from daskflow.cli_gates import answer, approve, gates, reject
 from daskflow.cli_runs import cancel, logs, ls, show
 from daskflow.cli_schedule import schedule
 from daskflow.cli_verbs import debug, recover, rerun, scheduler, show_result
 from daskflow.errors import ClusterError, DaskflowError
-from daskflow.exits import INTERRUPTED, UNREACHABLE, USAGE
+from daskflow.exits import USAGE, Commands
 from daskflow.exits import fail as _fail
-from daskflow.exits import fail_run as _fail_run
 from daskflow.exits import loaded as _loaded
 from daskflow.exits import or_usage as _or_usage
 from daskflow.options import CHECKPOINT_MODES
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from daskflow.handle import Run
 
 
-@click.group(name="daskflow", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(name="daskflow", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="daskflow")
 def daskflow() -> None:
     """Typed, nested workflows on Dask that cost what the work costs."""
@@ -77,7 +78,9 @@ def _run(file: str | None, rest: tuple[str, ...], **chosen: Any) -> None:
     """
     if file is None:
         raise click.UsageError("Missing argument 'FILE'.")
-    module = _loaded(file)
+    # An option after ENTITY is known to be one when the entity is.
+    with _apart(chosen["run_json"] or "--json" in rest):
+        module = _loaded(file)
     if not rest or rest[0] in ("-h", "--help"):
         _list(file, module)
         if not rest:
@@ -87,7 +90,8 @@ def _run(file: str | None, rest: tuple[str, ...], **chosen: Any) -> None:
 
     entity = _or_usage(lambda: find(module, rest[0]))
     command = _entity_command(rest[0], entity, chosen)
-    command.main(list(rest[1:]), prog_name=f"daskflow run {file} {rest[0]}", standalone_mode=True)
+    with command.make_context(f"daskflow run {file} {rest[0]}", list(rest[1:])) as context:
+        command.invoke(context)
 
 
 daskflow.add_command(
@@ -144,18 +148,15 @@ def _execute(entity: Entity[..., Any], given: dict[str, Any], chosen: dict[str, 
     if chosen["run_detach"]:
         following.refuse_detached(None if chosen["run_local"] else chosen["run_scheduler"])
     try:
-        result = _result_here(entity, inputs, chosen) if chosen["run_local"] else _result(entity, inputs, chosen)
-    except ClusterError as error:
-        _fail(str(error), UNREACHABLE)
-    except KeyboardInterrupt:
-        _fail("interrupted; the run is cancelled", INTERRUPTED)
+        with _apart(chosen["run_json"]):
+            result = _result_here(entity, inputs, chosen) if chosen["run_local"] else _result(entity, inputs, chosen)
     except _BadInput as error:
         _fail(str(error), USAGE)
     except following.Detached:
         return
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         name = entity.name if entity.kind == MAP else entity.short_name
-        _fail_run(error, name, time.monotonic() - began, verbose=chosen["run_verbose"], commands=following.HINTS)
+        following.failed(error, name, began, verbose=chosen["run_verbose"])
     show_result(result, chosen["run_json"])
 
 
@@ -206,15 +207,8 @@ def _followed(run: Run, address: str | None, chosen: dict[str, Any]) -> Any:
     from daskflow import following
 
     if chosen["run_detach"]:
-        following.detach(run)
-        show_result({"run": run.id} if chosen["run_json"] else run.id, chosen["run_json"])
-        raise following.Detached
-    following.announce(run)
-    try:
-        return following.result(run, address)
-    except following.Detached:
-        following.left(run)
-        raise
+        return following.detached(run, chosen["run_json"])
+    return following.result(run, address)
 
 
 def _help(entity: Entity[..., Any]) -> str:
@@ -233,4 +227,4 @@ def main() -> None:
 
 
 #: The same commands, as ``dask workflow``.
-workflow = click.Group("workflow", commands=daskflow.commands, help=daskflow.help)
+workflow = Commands("workflow", commands=daskflow.commands, help=daskflow.help)

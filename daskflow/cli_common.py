@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from datetime import datetime
-from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from daskflow.errors import ClusterError, DaskflowError, HistoryError, InputError, UnknownRun
-from daskflow.exits import INTERRUPTED, UNREACHABLE, USAGE, fail
+from daskflow.errors import InputError, UnknownRun
+from daskflow.exits import is_terminal
 
 if TYPE_CHECKING:
     from daskflow.archive import Archive
@@ -71,23 +73,6 @@ scheduler_option = click.option(
     "--scheduler", metavar="ADDRESS", help="Ask the Dask scheduler at this address; otherwise the history's file on this machine is read."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def told(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Say what is wrong in one line, and end with the status for it."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **options: Any) -> Any:
-        try:
-            return command(*args, **options)
-        except (ClusterError, HistoryError) as error:
-            fail(str(error), UNREACHABLE)
-        except DaskflowError as error:
-            fail(str(error), USAGE)
-        except KeyboardInterrupt:
-            fail("interrupted", INTERRUPTED)
-
-    return wrapped
 
 
 # ---------------------------------------------------------------- which run
@@ -193,6 +178,23 @@ def note(text: str) -> None:
     say(f"daskflow: {text}", err=True)
 
 
+@contextmanager
+def apart(wanted: bool) -> Iterator[None]:
+    """Send what this process, and those that it starts, print meanwhile to standard error, where standard output is for a result."""
+    if not wanted or sys.stdout is None or sys.stderr is None:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def as_text(plain: Any, indent: int | None = 1) -> str:
     r"""Return plain data as JSON that any terminal can show.
 
@@ -204,8 +206,17 @@ def as_text(plain: Any, indent: int | None = 1) -> str:
     return json.dumps(plain, indent=indent).replace("\x7f", "\\u007f")
 
 
-def table(rows: Sequence[Sequence[str]], most: Sequence[int] = ()) -> str:
-    """Return rows, the first of which is the heading, under each other; `most` is how long the cells of columns may be.
+def table(rows: Sequence[Sequence[str]], most: Sequence[int] = (), spare: Sequence[str] = ()) -> str:
+    """Return rows, the first of which is the heading, under each other.
+
+    Parameters
+    ----------
+    rows
+        Texts, as many in each.
+    most
+        How long the cells of columns may be.
+    spare
+        The columns that are left out, in this order, as long as a line does not fit on the terminal.
 
     Examples
     --------
@@ -215,9 +226,19 @@ def table(rows: Sequence[Sequence[str]], most: Sequence[int] = ()) -> str:
     r22  b
     """
     longest = [*most, *[_MOST_CELL] * len(rows[0])]
-    cells = [[line(cell, longest[at]) for at, cell in enumerate(row)] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+    columns = {str(column[0]): [line(cell, longest[at]) for cell in column] for at, column in enumerate(zip(*rows, strict=True))}
+    widths = {name: max(map(len, cells)) for name, cells in columns.items()}
+    room = width()
+    for name in spare:
+        if sum(widths.values()) + 2 * len(widths) - 2 > room:
+            del widths[name]
+    cells = zip(*(columns[name] for name in widths), strict=True)
+    return "\n".join("  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths.values(), strict=True)).rstrip() for row in cells)
+
+
+def width(otherwise: int = 1 << 16) -> int:
+    """Return how many characters a line of the terminal has; without a terminal there is always room."""
+    return shutil.get_terminal_size((120, 24)).columns if is_terminal(sys.stdout) else otherwise
 
 
 # ---------------------------------------------------------------- times

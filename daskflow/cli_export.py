@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from daskflow import cli_common as common
-from daskflow.cli_common import archived, find, json_option, only_run, run_argument, say, scheduler_option, told
+from daskflow.cli_common import apart, archived, find, json_option, only_run, run_argument, say, scheduler_option
 from daskflow.errors import InputError
+from daskflow.exits import told
 
 if TYPE_CHECKING:
     from daskflow.runview import RunView
@@ -30,7 +30,8 @@ def diff(first: str, second: str, scheduler: str | None, as_json: bool) -> None:
     from daskflow.rundiff import compare
     from daskflow.rundiff import told as lines
 
-    with archived(scheduler) as archive:
+    # Values are of users' classes, whose modules may print when they are imported.
+    with apart(as_json), archived(scheduler) as archive:
         views = [only_run(find(archive, text), "compared") for text in (first, second)]
         plain = compare(*views)
     say(common.as_text(plain) if as_json else "\n".join(lines(plain)))
@@ -87,8 +88,8 @@ def _page(plain: dict[str, Any]) -> str:
 def _write(path: str, text: str) -> None:
     """Write a file, or standard output; what is in a run is for its owner alone."""
     if path == "-":
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        # Whatever encoding the terminal has, a page says of itself that it is in this one.
+        click.echo(text.encode(), nl=False)
         return
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:

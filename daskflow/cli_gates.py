@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from daskflow.errors import ClusterError, InputError
-from daskflow.exits import INTERRUPTED, UNREACHABLE, USAGE, fail
+from daskflow.cli_common import as_text, json_option, note, say, table
+from daskflow.errors import InputError
+from daskflow.exits import told
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,23 +25,6 @@ _LOOK = 0.5  # seconds between two looks at what a run waits for
 _scheduler = click.option("--scheduler", metavar="ADDRESS", required=True, help="The Dask scheduler whose runs wait.")
 _run = click.argument("run", metavar="RUN")
 _gate = click.argument("gate", metavar="GATE")
-
-
-def _told(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Say what is wrong in one line."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **options: Any) -> Any:
-        try:
-            return command(*args, **options)
-        except ClusterError as error:
-            fail(str(error), UNREACHABLE)
-        except InputError as error:
-            fail(str(error), USAGE)
-        except KeyboardInterrupt:
-            fail("interrupted; nothing was answered", INTERRUPTED)
-
-    return wrapped
 
 
 @contextmanager
@@ -64,8 +46,8 @@ def _connected(address: str) -> Iterator[Client]:
 @click.command()
 @click.argument("run", metavar="[RUN]", required=False)
 @_scheduler
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_told
+@json_option
+@told
 def gates(run: str | None, scheduler: str, as_json: bool) -> None:
     """List the gates at which runs wait for an answer; of one RUN, given by its id or how that begins, or of all."""
     with _connected(scheduler) as client:
@@ -74,11 +56,11 @@ def gates(run: str | None, scheduler: str, as_json: bool) -> None:
         id = _id(run, found)
         found = [(one, gate) for one, gate in found if one == id]
     if as_json:
-        click.echo(json.dumps([_plain(id, gate) for id, gate in found], indent=1))
+        say(as_text([_plain(id, gate) for id, gate in found]))
     elif found:
         _show(found)
     else:
-        click.echo("no run waits at a gate")
+        say("no run waits at a gate")
 
 
 def _waiting(client: Client) -> list[tuple[str, Gate]]:
@@ -112,9 +94,7 @@ def _plain(id: str, gate: Gate) -> dict[str, Any]:
 def _show(waiting: list[tuple[str, Gate]]) -> None:
     rows = [("run", "gate", "address", "kind", "asks", "left")]
     rows += [(id, gate.name, gate.address, gate.kind, gate.text, _left(gate.left)) for id, gate in waiting]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    say(table(rows, (11, 40, 200, 8, 100)))
 
 
 def _left(seconds: float | None) -> str:
@@ -133,7 +113,7 @@ def _left(seconds: float | None) -> str:
 @_gate
 @click.argument("value", metavar="VALUE")
 @_scheduler
-@_told
+@told
 def answer(run: str, gate: str, value: str, scheduler: str) -> None:
     """Give RUN the VALUE that it waits for at GATE.
 
@@ -148,7 +128,7 @@ def answer(run: str, gate: str, value: str, scheduler: str) -> None:
 @_run
 @_gate
 @_scheduler
-@_told
+@told
 def approve(run: str, gate: str, scheduler: str) -> None:
     """Approve what RUN asks at GATE."""
     _answer(run, gate, "true", scheduler, "approval")
@@ -158,7 +138,7 @@ def approve(run: str, gate: str, scheduler: str) -> None:
 @_run
 @_gate
 @_scheduler
-@_told
+@told
 def reject(run: str, gate: str, scheduler: str) -> None:
     """Say no to what RUN asks at GATE: its node fails."""
     _answer(run, gate, "false", scheduler, "approval")
@@ -176,7 +156,7 @@ def _answer(run: str, name: str, text: str, scheduler: str, kind: str | None = N
         given = typed_answer(gate, text)
         client.sync(driver.send_answer, client, id, gate, given)
     done = "answered" if gate.kind == "input" else "approved" if given else "rejected"
-    click.echo(f"{gate.address} of run {id}: {done}")
+    say(f"{gate.address} of run {id}: {done}")
 
 
 def _run_id(client: Client, run: str) -> str:
@@ -194,12 +174,12 @@ def follow(run: Run, scheduler: str | None) -> None:
     """Wait until a run has ended, and say at which gates it waits; without a scheduler's address, ask whoever is at the terminal."""
     from daskflow.answering import somebody_is_here
 
-    told: set[str] = set()
+    said: set[str] = set()
     while not _has_ended(run):
         waiting: list[Gate] = run.gates
         for gate in waiting:
-            if gate.address not in told:
-                told.add(gate.address)
+            if gate.address not in said:
+                said.add(gate.address)
                 if scheduler is not None:
                     _tell(run, gate, waiting, scheduler)
                 elif somebody_is_here():
@@ -228,11 +208,11 @@ def _tell(run: Run, gate: Gate, waiting: list[Gate], scheduler: str) -> None:
     name = gate.name if [one.name for one in waiting].count(gate.name) == 1 else gate.address
     command = ["daskflow", "answer" if gate.kind == "input" else "approve", run.id, name]
     text = shlex.join(command) + (" VALUE" if gate.kind == "input" else "") + f" --scheduler {shlex.quote(scheduler)}"
-    _say(f"run {run.id} waits at the gate {gate.address} {_asks(gate)}, {_limit(gate)}; answer with: {text}")
+    note(f"run {run.id} waits at the gate {gate.address} {_asks(gate)}, {_limit(gate)}; answer with: {text}")
 
 
 def _nobody(run: Run, gate: Gate) -> None:
-    _say(
+    note(
         f"run {run.id} waits at the gate {gate.address} {_asks(gate)}, {_limit(gate)}, and nobody can answer: "
         "its cluster is this command's own, and standard input is no terminal"
     )
@@ -247,12 +227,8 @@ def _ask(run: Run, gate: Gate) -> None:
     try:
         run.answer(gate.address, ask(gate, is_open))
     except TimeoutError:
-        _say(f"run {run.id} waits at the gate {gate.address} no more")
+        note(f"run {run.id} waits at the gate {gate.address} no more")
     except EOFError:
         _nobody(run, gate)
     except InputError as error:
-        _say(str(error))
-
-
-def _say(message: str) -> None:
-    click.echo(f"daskflow: {message}", err=True)
+        note(str(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daskflow import cli_common as common
-from daskflow.cli_common import Found, archived, find, json_option, run_argument, say, scheduler_option, told
+from daskflow.cli_common import Found, archived, find, json_option, run_argument, say, scheduler_option
+from daskflow.exits import HINTS, told
 
 if TYPE_CHECKING:
-    from daskflow.archive import Archive
     from daskflow.historyrows import LogLine
     from daskflow.nodeviews import NodeView
     from daskflow.runview import RunView
@@ -22,14 +21,12 @@ _STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "ABORTED", "SKIPPED")
 _PHASES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "ABORTED", "SKIPPED", "TIMED_OUT", "RECOVERED")
 _LOOK = 0.2  # seconds between two looks at what is new
 _LEVELS = 4  # of a tree, unless more are asked for
+_MOST_RUNS = 20
 _MOST_ROWS = 60
+_ITEMS = 20  # on a page
 _MOST_INPUT = 100
-#: The commands that the text of a failure may name.
-_HINTS = ("logs", "recover", "debug")
-
-
-def _width() -> int:
-    return max(60, shutil.get_terminal_size((120, 24)).columns)
+_MOST_LINES = 10_000  # of logs, that are read at once
+_WIDTH = 120  # without a terminal
 
 
 # ---------------------------------------------------------------- ls
@@ -45,28 +42,31 @@ def _width() -> int:
     "--since", metavar="WHEN", callback=common.moment, help="Only runs that began then or later: 90s, 30m, 12h, 1d, 2w, or a date."
 )
 @click.option("--until", metavar="WHEN", callback=common.moment, help="Only runs that began before.")
-@click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="So many, the newest.")
+@click.option("--limit", type=click.IntRange(0), help=f"So many, the newest. [default: {_MOST_RUNS}]")
 @click.option("--all", "all_runs", is_flag=True, help="All of them, however many.")
 @scheduler_option
 @json_option
 @told
 def ls(
-    status: tuple[str, ...], name: str | None, labels: Mapping[str, str], since: float | None, until: float | None, limit: int,
-    all_runs: bool, scheduler: str | None, as_json: bool,
+    status: tuple[str, ...], name: str | None, labels: Mapping[str, str], since: float | None, until: float | None,
+    limit: int | None, all_runs: bool, scheduler: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """List runs, those that execute and those of the past, the newest first."""
     from daskflow.runview import RunView
 
+    if all_runs and limit is not None:
+        raise click.UsageError("--all and --limit say how many; give one of them.")
+    most = None if all_runs else _MOST_RUNS if limit is None else limit
     asked = {"status": list(status) or None, "name": name, "labels": dict(labels) or None, "since": since, "until": until}
     with archived(scheduler) as archive:
-        rows = archive.ask("runs", **asked, limit=None if all_runs else limit)
+        rows = archive.ask("runs", **asked, limit=most)
         views = [RunView(archive, row) for row in rows]
         if as_json:
             from daskflow.runreport import run_plain
 
             say(common.as_text([run_plain(view) for view in views]))
         elif views:
-            say(common.table([_HEADING, *map(_listed, views)], _WIDTHS))
+            say(common.table([_HEADING, *map(_listed, views)], _WIDTHS, ("owner", "mode", "duration", "nodes", "started")))
         else:
             say("no such run" if any(value is not None for value in asked.values()) else "no runs")
 
@@ -102,29 +102,33 @@ def _progress(counts: Mapping[str, int]) -> str:
 @run_argument()
 @click.option("--depth", type=click.IntRange(0), help=f"So many levels of the tree; {_LEVELS} otherwise, fewer where lines are many.")
 @click.option("--items", type=click.IntRange(1), metavar="N", help="List what it calls, or its items, N on a page.")
-@click.option("--phase", type=click.Choice(_PHASES, case_sensitive=False), help="Of these only those in a phase.")
-@click.option("--order", type=click.Choice(["call", "slow", "state"]), default="call", help="Of calls, slow ones or bad ones first.")
-@click.option("--page", type=click.IntRange(1), default=1, show_default=True, help="Which page.")
+@click.option("--phase", type=click.Choice(_PHASES, case_sensitive=False), help="List only those in a phase.")
+@click.option("--order", type=click.Choice(["call", "slow", "state"]), help="List them as they are called, or slow ones or bad ones first.")
+@click.option("--page", type=click.IntRange(1), help="Which page of the list. [default: 1]")
 @scheduler_option
 @json_option
 @told
 def show(
-    run: str, depth: int | None, items: int | None, phase: str | None, order: Any, page: int, scheduler: str | None, as_json: bool
+    run: str, depth: int | None, items: int | None, phase: str | None, order: Any, page: int | None, scheduler: str | None, as_json: bool
 ) -> None:
     """Show a run, or one of its nodes: what became of it, and what it calls.
 
     RUN is an id, the beginning of one, @last, @last-1 and so on, or the id of a child run. A path is the address of a node in it, such as
     r0123456789:level1/level2[1].
     """
+    lists = any(one is not None for one in (items, phase, order, page))
+    if depth is not None and (lists or as_json):
+        raise click.UsageError("--depth is of the tree, which is not shown with --items, --phase, --order, --page or --json.")
+    listed = items or _ITEMS, phase, order or "call", page or 1
     with archived(scheduler) as archive:
         found = find(archive, run)
         node = common.node_of(found)
         if as_json:
-            say(common.as_text(_plain(found, node, items or 20, phase, order, page)))
+            say(common.as_text(_plain(found, node, *listed)))
             return
         say("\n".join(_headline(found.view) if not found.path else _told_node(found, node)))
-        if items is not None or phase is not None:
-            say(_page(found, items or 20, phase, order, page))
+        if lists:
+            say(_page(found, *listed))
         elif node.counts:
             _show_tree(found, depth)
         if not found.path or node.phase in ("FAILED", "TIMED_OUT"):
@@ -211,7 +215,7 @@ def _page(found: Found, items: int, phase: str | None, order: Any, page: int) ->
         return f"{what}: none on page {page}"
     rows = [(one.label, one.phase.value, duration(one.seconds), one.worker, one.error or one.left_out) for one in nodes.items]
     pages = -(-nodes.total // items)
-    listed = common.table([("node", "phase", "duration", "worker", "error"), *rows], (50, 9, 12, 40, 200))
+    listed = common.table([("node", "phase", "duration", "worker", "error"), *rows], (50, 9, 12, 40, 200), ("worker", "duration"))
     return f"{listed}\n{what}, page {page} of {pages}"
 
 
@@ -220,7 +224,7 @@ def _show_tree(found: Found, depth: int | None) -> None:
     depths = [depth] if depth is not None else range(_LEVELS, 0, -1)
     text = ""
     for levels in depths:
-        text = found.view.tree(found.path, depth=levels, width=_width())
+        text = found.view.tree(found.path, depth=levels, width=common.width(_WIDTH))
         if text.count("\n") < _MOST_ROWS:
             break
     rows = text.splitlines()
@@ -235,7 +239,7 @@ def _show_failure(found: Found) -> None:
     failed = found.view.row.failed
     if found.path and (failed is None or not _is_around(found.path, failed)):
         return
-    text = failure_text(found.view, _HINTS, _width())
+    text = failure_text(found.view, HINTS, common.width(_WIDTH))
     if text is not None:
         say(f"\n{text}")
 
@@ -264,21 +268,23 @@ def logs(run: str, follows: bool, failed: bool, scheduler: str | None, as_json: 
             common.node_of(found)
         if failed and follows:
             found.view.wait()
-        for line in _failed_lines(found) if failed else _lines(archive, found, follows):
+        for line in _failed_lines(found) if failed else _lines(found, follows):
             say(_line(found.view.id, line, as_json))
         dropped = found.view.row.dropped_logs
         if dropped:
             common.note(f"{dropped} lines of run {found.view.id} were not kept, since they came faster than they could be written")
 
 
-def _lines(archive: Archive, found: Found, follows: bool) -> Iterator[LogLine]:
+def _lines(found: Found, follows: bool) -> Iterator[LogLine]:
     after = 0
     while True:
         # What is written last is there before the run's end is.
         over = not (follows and found.view.row.live)
-        for line in found.view.logs(found.path, after=after):
-            after = line.seq
-            yield line
+        lines = found.view.logs(found.path, after=after, limit=_MOST_LINES)
+        yield from lines
+        after = lines[-1].seq if lines else after
+        if len(lines) == _MOST_LINES:
+            continue
         if over:
             return
         time.sleep(_LOOK)
@@ -288,7 +294,7 @@ def _failed_lines(found: Found) -> Iterator[LogLine]:
     from daskflow.runreport import innermost_failed
 
     failed = innermost_failed(found.view.state, found.view.row.failed)
-    return (line for line in found.view.logs(found.path) if line.address in failed)
+    return (line for line in _lines(found, follows=False) if line.address in failed)
 
 
 def _line(run: str, line: LogLine, as_json: bool) -> str:

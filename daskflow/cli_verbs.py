@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daskflow import cli_common as common
-from daskflow.cli_common import archived, find, json_option, note, only_run, run_argument, say, told
+from daskflow.cli_common import apart, archived, find, json_option, note, only_run, run_argument, say
 from daskflow.errors import DaskflowError, InputError, SchedulerUnreachable
+from daskflow.exits import is_terminal, told
 from daskflow.options import CHECKPOINT_MODES
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _whole_run = run_argument(metavar="RUN")
 @told
 def recover(run: str, checkpoint: str | None, detach: bool, scheduler: str | None, as_json: bool) -> None:
     """Go on from a run that did not succeed: a new run, in which only that is executed which has not succeeded yet, or has changed."""
-    _go_on(run, scheduler, detach, as_json, lambda view, client: view.recover(client=client, checkpoint=checkpoint), recovers=True)
+    _go_on(run, scheduler, detach, as_json, lambda view, client: view.recover(client=client, checkpoint=checkpoint), tells=True)
 
 
 @click.command()
@@ -78,34 +79,28 @@ def _typed(view: RunView, changed: Mapping[str, str]) -> tuple[Any, dict[str, An
 
 
 def _go_on(
-    text: str, scheduler: str | None, detached: bool, as_json: bool, begin: Callable[[RunView, Any], Run], recovers: bool = False
+    text: str, scheduler: str | None, detached: bool, as_json: bool, begin: Callable[[RunView, Any], Run], tells: bool = False
 ) -> None:
-    """Begin a run from another one, and follow it."""
+    """Begin a run from another one, follow it, and print what it gives; say what became of the other one's nodes, if it `tells` that."""
     from daskflow import following
 
-    with archived(scheduler) as archive:
+    with apart(as_json), archived(scheduler) as archive:
         view = only_run(find(archive, text), "gone on from, or repeated")
         with _cluster(archive, view, scheduler) as (client, address):
             if detached:
                 following.refuse_detached(address)
             run, began = _begun(view, lambda: begin(view, client)), time.monotonic()
-            if detached:
-                following.detach(run)
-                say(common.as_text({"run": run.id}) if as_json else run.id)
-                return
-            following.announce(run)
             try:
-                result = following.result(run, address)
+                result = following.detached(run, as_json) if detached else following.result(run, address)
             except following.Detached:
-                following.left(run)
                 return
             except BaseException as error:
-                if recovers:
+                if tells:
                     _tell_recovered(run.id, client)
                 following.failed(error, view.name, began)
-            if recovers:
+            if tells and not detached:
                 _tell_recovered(run.id, client)
-            show_result(result, as_json)
+    show_result(result, as_json)
 
 
 def _begun(view: RunView, begin: Callable[[], Any]) -> Any:
@@ -148,17 +143,52 @@ def _cluster(archive: Archive, view: RunView, scheduler: str | None) -> Iterator
 
 def show_result(result: Any, as_json: bool) -> None:
     """Print what a run gave."""
-    if as_json:
-        from pydantic_core import to_jsonable_python
-
-        say(common.as_text(to_jsonable_python(result, fallback=repr)))
-    elif isinstance(result, str):
+    if isinstance(result, str) and not as_json:
         # What is read by a program is to be as it is.
-        click.echo(common.clean(result) if sys.stdout.isatty() else result)
-    elif result is not None:
-        import pprint
+        click.echo(common.clean(result) if is_terminal(sys.stdout) else result)
+    elif as_json or result is not None:
+        with _long_numbers():
+            say(common.as_text(_plain(result)) if as_json else _pretty(result))
 
-        say(pprint.pformat(result, width=100, sort_dicts=False))
+
+@contextmanager
+def _long_numbers() -> Iterator[None]:
+    """Print numbers of any length: they were computed here, and are no text of somebody else's."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        yield
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+def _plain(value: Any, depth: int = 20) -> Any:
+    """Return a result as JSON has it; what JSON has no word for is a text."""
+    from pydantic_core import from_json, to_json
+
+    from daskflow.shortform import value as short
+
+    try:
+        return from_json(to_json(value, fallback=repr, inf_nan_mode="strings"))
+    except Exception:
+        # Somewhere in it are bytes that are no text, half a character, itself once more, or what cannot even say what it is.
+        if depth and type(value) in (list, tuple):
+            return [_plain(one, depth - 1) for one in value]
+        if depth and type(value) is dict:
+            return {str(key): _plain(one, depth - 1) for key, one in value.items()}
+        return value if type(value) is str else repr(value) if type(value) is bytes else short(value)
+
+
+def _pretty(result: Any) -> str:
+    import pprint
+
+    from daskflow.shortform import value as short
+
+    try:
+        return pprint.pformat(result, width=100, sort_dicts=False)
+    except Exception:
+        # A user's class may raise whatever it likes.
+        return short(result)
 
 
 _FATES = {
@@ -213,22 +243,28 @@ def debug(run: str, breaks: bool, scheduler: str | None, as_json: bool) -> None:
     What it needs is taken from what is kept of the run, and executed here where that is not kept. At a terminal, a debugger looks at where
     the task raises.
     """
-    with archived(scheduler) as archive:
+    with apart(as_json), archived(scheduler) as archive:
         found = find(archive, run)
         reached = _reached(found.view, found.path)
+    note(f"{found.view.id}:{reached.address} calls {common.line(_call(reached), 300)}")
+    with apart(as_json):
+        result = _called(reached, breaks)
+    show_result(result, as_json)
+
+
+def _called(reached: Any, breaks: bool) -> Any:
+    """Return what a task gives; tell of its failure."""
     from daskflow import following
 
     began = time.monotonic()
-    note(f"{found.view.id}:{reached.address} calls {common.line(_call(reached), 300)}")
     try:
-        result = reached.call(_pdb(reached.entity)) if breaks else reached.call()
-    except InputError:
+        return reached.call(_pdb(reached.entity)) if breaks else reached.call()
+    except (InputError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        if not breaks and sys.stdin.isatty() and sys.stdout.isatty():
+        if not breaks and is_terminal(sys.stdin, sys.stdout):
             _post_mortem(error)
         following.failed(error, reached.entity.short_name, began)
-    show_result(result, as_json)
 
 
 def _reached(view: RunView, path: str) -> Any:
@@ -290,6 +326,5 @@ def _post_mortem(error: BaseException) -> None:
 def scheduler(options: tuple[str, ...]) -> None:
     """Start a Dask scheduler that runs workflows; takes the options of dask scheduler."""
     command = [sys.executable, "-m", "dask", "scheduler", "--preload", "daskflow_plugins.scheduler", *options]
-    sys.stdout.flush()
     # It has this process, so that whoever started it can end it.
     os.execv(sys.executable, command)  # noqa: S606, there is no shell in it

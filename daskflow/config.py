@@ -33,7 +33,7 @@ def _bytes(value: Any, key: str) -> int:
 
     try:
         size = int(parse_bytes(value))
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, AttributeError, OverflowError):
         size = -1
     if isinstance(value, bool) or size < 1:
         raise OptionError(f"configuration key daskflow.{key} must be a size such as '16MiB', or bytes from 1 on; got {value!r}")
@@ -198,7 +198,10 @@ def values(*keys: str) -> list[Any]:
     """Return the values of keys; raises as :func:`get` does."""
     import dask.config as dask_config
 
-    for name in _names(dask_config.get("daskflow", {}) or {}):
+    section = dask_config.get("daskflow", None)
+    if not isinstance(section, Mapping | None):
+        raise OptionError(f"daskflow in Dask's configuration must be a mapping from keys to values; got {section!r}")
+    for name in _names(section or {}):
         if name not in KEYS:
             raise OptionError(f"Dask's configuration has no key daskflow.{name}; it has {', '.join(KEYS)}")
     return [_value(dask_config.get(f"daskflow.{key}", _UNSET), key) for key in keys]
@@ -216,7 +219,7 @@ _UNSET = object()
 
 def _names(section: Mapping[str, Any], above: str = "") -> Iterator[str]:
     for name, value in section.items():
-        full = above + name.replace("_", "-")
+        full = above + str(name).replace("_", "-")
         if isinstance(value, Mapping) and any(key.startswith(f"{full}.") for key in KEYS):
             yield from _names(value, f"{full}.")
         else:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 from daskflow.errors import SchedulerUnreachable
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 _TIMEOUT = 10  # seconds
+#: Dask loads it by this name; nothing here is built on it.
+_PLUGIN = "daskflow_plugins.embedded"
 
 
 def connect(address: str) -> Client:
@@ -26,12 +31,52 @@ def connect(address: str) -> Client:
     try:
         # What is no address at all must not reach the client: it would wait for itself when it is dropped.
         resolve_address(address)
+        if not address.startswith("inproc:"):
+            _greet(address)
         return Client(address, timeout=_TIMEOUT, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise SchedulerUnreachable(
             f"no Dask scheduler answers at {address} ({type(error).__name__}: {error}); start one with: dask scheduler, "
             "and give its address as tcp://HOST:8786"
         ) from error
+
+
+def embedded() -> tuple[LocalCluster, Client]:
+    """Start a cluster of this process' own; return it with a client."""
+    from distributed import Client, LocalCluster
+
+    cluster = LocalCluster(dashboard_address=":0")
+    client = Client(cluster, set_as_default=False)
+    client.register_plugin(importlib.import_module(_PLUGIN).LeavesInterrupts())
+    return cluster, client
+
+
+def _greet(address: str) -> None:
+    """Return when what is at an address has answered: a client waits for ever for what takes a connection, and says nothing."""
+    failed: list[Exception] = []
+
+    def greet() -> None:
+        try:
+            asyncio.run(asyncio.wait_for(_greeting(address), _TIMEOUT))
+        except TimeoutError:
+            failed.append(TimeoutError(f"nothing was said within {_TIMEOUT} s"))
+        except Exception as error:
+            failed.append(error)
+
+    # This thread may have an event loop at work, and where it is interrupted it waits no more.
+    thread = threading.Thread(target=greet, name="daskflow-greeting", daemon=True)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+async def _greeting(address: str) -> None:
+    from distributed.comm.core import connect as open_comm
+    from distributed.security import Security
+
+    comm = await open_comm(address, timeout=_TIMEOUT, **Security().get_connection_args("client"))
+    await comm.close()
 
 
 class Connection:
@@ -70,10 +115,8 @@ class Connection:
     def _connect(self) -> Client:
         if self.address is not None:
             return connect(self.address)
-        from distributed import Client, LocalCluster
-
-        self._cluster = LocalCluster(dashboard_address=":0")
-        return Client(self._cluster, set_as_default=False)
+        self._cluster, client = embedded()
+        return client
 
     def _holds(self) -> bool:
         # A client that finds another scheduler in the place of its own goes on with that, which knows nothing of our runs.

@@ -2,15 +2,78 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, NoReturn
 
 import click
 
-from daskflow.errors import InputError, OptionError
+from daskflow.errors import ClusterError, DaskflowError, HistoryError, InputError, OptionError
 
-FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+#: As shells tell of a program that was interrupted, or that nobody reads from any more.
+INTERRUPTED, UNREAD = 130, 141
+FAILED, USAGE, UNREACHABLE = 1, 2, 3
+#: The commands that the text of a failure may name.
+HINTS = ("logs", "recover", "debug")
+_MOST_NAME = 80
+
+
+class Commands(click.Group):
+    """Commands that can print whatever text, and have their own status where they are interrupted, or nobody reads any more."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Invoke what was asked for."""
+        _print_all()
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            fail("interrupted", INTERRUPTED)
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.ENOSPC):
+                raise
+            # What is left would be written at the end, where it can go nowhere either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if error.errno == errno.EPIPE:
+                sys.exit(UNREAD)
+            fail(f"what is to be printed cannot be written: {error.strerror}", USAGE)
+
+
+def _print_all() -> None:
+    """Have standard output show what its encoding has no characters for, and not fail of it."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def told(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Say what is wrong in one line, and end with the status for it."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        try:
+            return command(*args, **options)
+        except Exception as error:
+            if (status := _status(error)) is None:
+                raise
+            fail(str(error), status)
+
+    return wrapped
+
+
+def _status(error: Exception) -> int | None:
+    from daskflow.places import StoreError
+
+    if isinstance(error, (ClusterError, HistoryError, StoreError)):
+        return UNREACHABLE
+    return USAGE if isinstance(error, DaskflowError) else None
+
+
+def is_terminal(*streams: Any) -> bool:
+    """Tell whether streams are a terminal's; one that is closed is not."""
+    return all(one is not None and one.isatty() for one in streams)
 
 
 def loaded(file: str) -> Any:
@@ -41,12 +104,14 @@ def fail(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
-def fail_run(error: BaseException, name: str, seconds: float, *, verbose: bool, commands: Collection[str]) -> NoReturn:
-    """Tell why a run failed, and which of the commands that there are can help."""
+def fail_run(error: BaseException, name: str, seconds: float, *, verbose: bool) -> NoReturn:
+    """Tell why a run failed, and which commands can help."""
     from daskflow.failuretext import text
+    from daskflow.oneline import one_line
     from daskflow.outcome import Failure
 
-    click.echo(text(Failure.seen(error), name=name, seconds=seconds, verbose=verbose, width=_width(), hints=commands), err=True)
+    name = one_line(name, _MOST_NAME)
+    click.echo(text(Failure.seen(error), name=name, seconds=seconds, verbose=verbose, width=_width(), hints=HINTS), err=True)
     sys.exit(FAILED)
 
 
@@ -63,4 +128,4 @@ def fail_with(error: BaseException, what: str) -> NoReturn:
 def _width() -> int:
     import shutil
 
-    return max(60, shutil.get_terminal_size((120, 24)).columns) if sys.stderr.isatty() else 120
+    return max(60, shutil.get_terminal_size((120, 24)).columns) if is_terminal(sys.stderr) else 120

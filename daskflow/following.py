@@ -12,33 +12,31 @@ import click
 from daskflow.cli_common import note
 from daskflow.cli_gates import follow
 from daskflow.errors import ClusterError, DaskflowError, InputError
-from daskflow.exits import INTERRUPTED, UNREACHABLE, USAGE, fail, fail_run
+from daskflow.exits import INTERRUPTED, UNREACHABLE, USAGE, fail, fail_run, is_terminal
 
 if TYPE_CHECKING:
     from daskflow.handle import Run
-
-#: The commands that the text of a failure may name.
-HINTS = ("logs", "recover", "debug")
-_CHOICES = {"d": "detach", "c": "cancel", "w": "wait"}
 
 
 class Detached(Exception):
     """Whoever follows a run has left it."""
 
 
-def announce(run: Run) -> None:
-    """Say the id of a run, if it is one that can be asked for: one whose result was in the cache is not."""
-    if not run.was_folded:
-        note(f"run {run.id}")
+def detached(run: Run, as_json: bool) -> Any:
+    """Have a run go on without whoever started it; return what is printed of it."""
+    _leave(run)
+    if run.was_folded:
+        note(f"the result of run {run.id} was in the cache, and it is in no history; without --detach the result is printed")
+    return {"run": run.id} if as_json else run.id
 
 
-def detach(run: Run) -> None:
-    """Have a run go on without whoever started it."""
+def _leave(run: Run) -> bool:
+    """Have a run go on by itself; tell whether it does, and has not ended."""
     try:
         run.detach()
     except InputError:
-        # It has ended, and is kept in the history.
-        return
+        return False
+    return True
 
 
 def refuse_detached(scheduler: str | None) -> None:
@@ -52,36 +50,49 @@ def refuse_detached(scheduler: str | None) -> None:
 
 
 def result(run: Run, scheduler: str | None) -> Any:
-    """Wait for a run, and return its result.
+    """Say the id of a run, wait for it, and return its result.
 
     Raises
     ------
     Detached
-        When whoever is at the terminal has left it.
+        When whoever is at the terminal has left it, and was told how it is found again.
     KeyboardInterrupt
         When it was cancelled with Ctrl-C.
     BaseException
         What it failed with.
     """
-    asks = scheduler is not None and sys.stdin.isatty() and sys.stderr.isatty()
-    again = False
+    # One whose result was in the cache cannot be asked for.
+    if not run.was_folded:
+        note(f"run {run.id}")
+    from daskflow.records import Status
+
     try:
-        while True:
-            try:
-                if again:
-                    note(f"waiting for run {run.id}")
-                follow(run, scheduler)
-                return run.result()
-            except KeyboardInterrupt:
-                if not asks or _asked(run) == "cancel":
-                    raise
-                again = True
+        return _followed(run, scheduler)
     except KeyboardInterrupt:
         run.cancel()
+        if run.status != Status.ABORTED:
+            # It had ended before.
+            return run.result()
         raise
     finally:
         if scheduler is not None:
             written(run)
+
+
+def _followed(run: Run, scheduler: str | None) -> Any:
+    asks = scheduler is not None and is_terminal(sys.stdin, sys.stderr)
+    again = False
+    while True:
+        try:
+            if again:
+                note(f"waiting for run {run.id}")
+            follow(run, scheduler)
+            return run.result()
+        except KeyboardInterrupt:
+            if not asks:
+                raise
+            _ask(run)
+            again = True
 
 
 def written(run: Run) -> None:
@@ -91,32 +102,27 @@ def written(run: Run) -> None:
         _ = run.view.row
 
 
-def _asked(run: Run) -> str:
-    """Ask whoever has interrupted: leave the run, if that is wanted; return what else is."""
+def _ask(run: Run) -> None:
+    """Ask whoever has interrupted whether the run is to be waited for; raise what else is wanted."""
     while True:
         click.echo(f"\nrun {run.id}: [d]etach, [c]ancel, [w]ait? ", err=True, nl=False)
         text = sys.stdin.readline()
-        if not text:
-            # Whoever was there has left, and the run is nobody's.
-            return "cancel"
-        chosen = _CHOICES.get(text.strip().lower()[:1])
-        if chosen == "detach":
-            detach(run)
+        chosen = text.strip().lower()[:1]
+        # Where whoever was there has left, the run is nobody's.
+        if chosen == "c" or not text:
+            raise KeyboardInterrupt
+        if chosen == "d" and _leave(run):
+            written(run)
+            note(f"run {run.id} goes on; see: daskflow show {run.id}")
             raise Detached
-        if chosen is not None:
-            return chosen
+        if chosen in ("d", "w"):
+            return
 
 
-def left(run: Run) -> None:
-    """Say how a run that goes on by itself is found again."""
-    written(run)
-    note(f"run {run.id} goes on; see: daskflow show {run.id}")
-
-
-def failed(error: BaseException, name: str, began: float, verbose: bool = False) -> NoReturn:
+def failed(error: BaseException, name: str, began: float, *, verbose: bool = False) -> NoReturn:
     """End with what a run failed with."""
     if isinstance(error, ClusterError):
         fail(str(error), UNREACHABLE)
     if isinstance(error, KeyboardInterrupt):
         fail("interrupted; the run is cancelled", INTERRUPTED)
-    fail_run(error, name, time.monotonic() - began, verbose=verbose, commands=HINTS)
+    fail_run(error, name, time.monotonic() - began, verbose=verbose)

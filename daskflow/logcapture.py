@@ -53,7 +53,8 @@ class Tap:
         """Write a text."""
         state = context.state
         sink = state.logs
-        if sink is None:
+        # A stream of a user's own may take what is no text.
+        if sink is None or not isinstance(text, str):
             written: int = self._stream.write(text)
             return written
         # What the stream itself writes, or has logged, for it is not another line.

@@ -33,6 +33,8 @@ _WORST, _SLOWEST = 5, 3
 _WORTH = (Phase.FAILED, Phase.TIMED_OUT, Phase.RUNNING)
 #: Columns beside the names take about so much room; names have so much at least.
 _BESIDE, _LEAST = 40, 16
+#: Characters of the note that a text was cut.
+_MORE = 24
 #: A line that is further in is drawn no further in.
 _DEEPEST = 60
 
@@ -229,8 +231,15 @@ _SCALES: tuple[tuple[float, int, str, int, str], ...] = (
 
 def _aligned(rows: list[Row], width: int) -> Iterator[str]:
     most = max(_LEAST, width - _BESIDE)
-    heads = [f"{row.lead}{row.mark} {one_line(row.label, max(_LEAST, most - len(row.lead) - 2))}" for row in rows]
+    heads = [f"{row.lead}{row.mark} {_fitting(row.label, most - len(row.lead) - 2)}" for row in rows]
     head = max(map(len, heads))
     phase, time = max(len(row.phase) for row in rows), max(len(row.duration) for row in rows)
+    room = width - head - phase - time - 6
     for text, row in zip(heads, rows, strict=True):
-        yield f"{text:<{head}}  {row.phase:<{phase}}  {row.duration:>{time}}  {row.notes}".rstrip()
+        yield f"{text:<{head}}  {row.phase:<{phase}}  {row.duration:>{time}}  {_fitting(row.notes, room)}".rstrip()
+
+
+def _fitting(text: str, room: int) -> str:
+    """Return a text on one line, as far as there is room for it and for the note that it was cut."""
+    shown = one_line(text, max(_LEAST, room))
+    return shown if len(shown) <= room else one_line(text, max(_LEAST, room - _MORE))

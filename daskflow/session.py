@@ -288,14 +288,13 @@ def _current_client() -> tuple[Client, Callable[[], None] | None]:
 
 
 def _embedded() -> tuple[Client, Callable[[], None]]:
-    from distributed import Client, LocalCluster
+    from daskflow.connecting import embedded
 
     if sys.modules["__main__"].__name__ == "__mp_main__":
         raise ClusterError(
             'daskflow.run was called while a worker process imports the main script; put the call under: if __name__ == "__main__":'
         )
-    cluster = LocalCluster(dashboard_address=":0")
-    client = Client(cluster, set_as_default=False)
+    cluster, client = embedded()
     closed = threading.Lock()
 
     def close() -> None:

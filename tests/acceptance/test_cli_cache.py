@@ -1,11 +1,11 @@
-"""``daskflow cache`` as a process of its own."""
+"""``daskflow cache``: what processes of their own have cached."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from tests.acceptance.test_cli import command
+from tests.acceptance.test_cli import command, here
 
 FLOW = """
 import daskflow as fl
@@ -23,8 +23,8 @@ def triple(a: int) -> int:
 
 def cache(*arguments: str) -> str:
     """Return what a command prints; it must succeed."""
-    done = command("cache", *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = here("cache", *arguments)
+    assert (done.exit_code, done.stderr) == (0, "")
     return done.stdout
 
 
@@ -46,7 +46,7 @@ def test_what_is_cached_can_be_seen_and_removed(tmp_path: Path) -> None:
     assert cache("rm", "flow.triple") == "1 entries removed\n"
     assert cache("clear", "--yes") == "2 entries removed\n"
     assert command("cache", "rm", "nothing").returncode == 1
-    assert command("cache", "show", "0000").returncode == 2
+    assert here("cache", "show", "0000").exit_code == 2
 
 
 def test_a_run_with_and_without_the_cache(tmp_path: Path) -> None:
@@ -70,8 +70,8 @@ def test_a_damaged_entry_is_named(tmp_path: Path) -> None:
     data = bytearray(entry.read_bytes())
     data[-3] ^= 1
     entry.write_bytes(data)
-    done = command("cache", "verify")
-    assert done.returncode == 1
+    done = here("cache", "verify")
+    assert done.exit_code == 1
     assert done.stdout.endswith("1 entries, 1 damaged\n")
     assert command("run", str(flow), "double", "--a", "1", "--local").stdout == "executed\n2\n"
     assert cache("verify") == "1 entries, 0 damaged\n"

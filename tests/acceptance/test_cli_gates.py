@@ -1,4 +1,4 @@
-"""Gates on the command line: runs that wait, told of and answered by processes of their own."""
+"""Gates on the command line: runs that wait in processes of their own, told of and answered."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from distributed import Client
 
-from daskflow import driver
+from daskflow import connecting, driver
 from tests.acceptance.processes import DASKFLOW, Cluster, wait_until
-from tests.acceptance.test_cli import command
+from tests.acceptance.test_cli import command, here
 
 FLOWS = str(Path(__file__).with_name("gate_flows.py"))
 
@@ -107,11 +107,11 @@ def address(client: Client) -> list[str]:
 def test_a_run_waits_until_it_is_answered(client: Client) -> None:
     """What waits is listed; the run goes on with the answers; whoever started it is told once for each gate what answers it."""
     where = address(client)
-    assert command("gates", *where).stdout == "no run waits at a gate\n"
+    assert here("gates", *where).stdout == "no run waits at a gate\n"
     with started(FLOWS, "product", "--a", "3", *where) as run:
         run.says("answer with")
         id = waiting(client)["factor"]
-        (row,) = json.loads(command("gates", id[:5], *where, "--json").stdout)
+        (row,) = json.loads(here("gates", id[:5], *where, "--json").stdout)
         left = row.pop("left")
         assert 3500 < left <= 3600
         assert row == {"run": id, "name": "factor", "address": "factor", "kind": "input", "text": "int", "timeout": 3600.0}
@@ -122,10 +122,10 @@ def test_a_run_waits_until_it_is_answered(client: Client) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (0, f"factor of run {id}: answered\n", "")
 
         run.says(f"approval of -15, without a limit; answer with: daskflow approve {id} check --scheduler {where[1]}")
-        again = command("answer", id, "factor", "5", *where)
-        assert again.returncode == 2
+        again = here("answer", id, "factor", "5", *where)
+        assert again.exit_code == 2
         assert f"gate 'factor' of run {id} was answered already; it waits at check" in again.stderr
-        assert command("gates", *where).stdout.splitlines()[1].endswith("no limit")
+        assert here("gates", *where).stdout.splitlines()[1].endswith("no limit")
         assert command("approve", id, "check", *where).stdout == f"check of run {id}: approved\n"
         assert run.end() == (0, "-15\n")
         assert run.said().count("answer with: ") == 2
@@ -137,7 +137,7 @@ def test_a_rejected_value_fails_its_run(client: Client) -> None:
     with started(FLOWS, "product", "--a", "3", *where) as run:
         run.says("answer with")
         id = waiting(client)["factor"]
-        command("answer", id, "factor", "5", *where)
+        here("answer", id, "factor", "5", *where)
         run.says("approval of 15")
         assert command("reject", id, "check", *where).stdout == f"check of run {id}: rejected\n"
         assert run.end() == (1, "")
@@ -164,23 +164,24 @@ def test_what_is_wrong(client: Client) -> None:
         assert "'product[1]/factor' VALUE --scheduler" in run.said()
         id = waiting(client)["product[0]/factor"]
         for arguments, says in WRONG:
-            done = command(*(id if one == "RUN" else one for one in arguments), *where)
+            done = here(*(id if one == "RUN" else one for one in arguments), *where)
             assert says.replace("RUN", id) in done.stderr
-            assert (done.returncode, done.stdout) == (2, "")
+            assert (done.exit_code, done.stdout) == (2, "")
         assert sorted(waiting(client)) == ["product[0]/factor", "product[1]/factor"]
         run.process.send_signal(signal.SIGINT)
         assert run.end() == (130, "")
         assert "interrupted; the run is cancelled" in run.said()
     assert waiting(client) == {}
-    ended = command("answer", id, "factor", "5", *where)
-    assert (ended.returncode, f"no run {id} waits at a gate; none does" in ended.stderr) == (2, True)
+    ended = here("answer", id, "factor", "5", *where)
+    assert (ended.exit_code, f"no run {id} waits at a gate; none does" in ended.stderr) == (2, True)
 
 
-def test_what_cannot_be_reached() -> None:
+def test_what_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no scheduler is, that has a status of its own; without an address nothing is tried."""
-    done = command("gates", "--scheduler", "tcp://127.0.0.1:9")
-    assert (done.returncode, "no Dask scheduler answers at tcp://127.0.0.1:9" in done.stderr) == (3, True)
-    assert command("approve", "r1", "check").returncode == 2
+    monkeypatch.setattr(connecting, "_TIMEOUT", 0.3)
+    done = here("gates", "--scheduler", "tcp://127.0.0.1:9")
+    assert (done.exit_code, "no Dask scheduler answers at tcp://127.0.0.1:9" in done.stderr) == (3, True)
+    assert here("approve", "r1", "check").exit_code == 2
 
 
 def test_answers_of_many_types(client: Client) -> None:
@@ -198,14 +199,14 @@ def test_answers_of_many_types(client: Client) -> None:
     with started(FLOWS, "of_types", *where) as run:
         run.says("answer with: daskflow answer", len(values))
         id = waiting(client)["mode"]
-        refused = command("answer", id, "mode", "SIDEWAYS", *where)
+        refused = here("answer", id, "mode", "SIDEWAYS", *where)
         assert "the answer to gate 'mode' must be Mode: 'SIDEWAYS' is not one of 'UP', 'DOWN'" in refused.stderr
-        refused = command("answer", id, "point", '{"x": 4, "mode": "side"}', *where)
+        refused = here("answer", id, "point", '{"x": 4, "mode": "side"}', *where)
         assert "is not Point as JSON: at ['mode']: Input should be 'up' or 'down'" in refused.stderr
         for name, value in values.items():
             text = f"{value}\n" if name == "text" else ""
-            done = command("answer", id, name, "-" if text else value, *where, text=text)
-            assert done.returncode == 0, done.stderr
+            done = here("answer", id, name, "-" if text else value, *where, text=text)
+            assert done.exit_code == 0, done.stderr
         assert run.end() == (0, 'True 4 True "it\'s two words" /some/where 2024-02-29 0:01:30 None PosixPath\n')
 
 
@@ -272,5 +273,5 @@ def test_values_of_the_files_own_types_as_inputs(client: Client) -> None:
     """Inputs of a type of the file reach workers that have no such file."""
     point: dict[str, Any] = {"x": 1, "mode": "down"}
     inputs = ["--mode", "UP", "--point", json.dumps(point), "--text", "t", "--path", "/p", "--day", "2024-02-29", "--pause", "PT1S"]
-    done = command("run", FLOWS, "told", *inputs, "--maybe", "1", *address(client))
-    assert (done.returncode, done.stdout) == (0, "True 1 True 't' /p 2024-02-29 0:00:01 1 PosixPath\n"), done.stderr
+    done = here("run", FLOWS, "told", *inputs, "--maybe", "1", *address(client))
+    assert (done.exit_code, done.stdout) == (0, "True 1 True 't' /p 2024-02-29 0:00:01 1 PosixPath\n"), done.stderr

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +21,8 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
-from daskflow import connecting
+from daskflow import cli_common as common
+from daskflow import cli_runs, connecting
 from daskflow.cli import daskflow
 from daskflow.historyrows import RunRow
 from daskflow.historywriter import Writer
@@ -93,6 +95,11 @@ def wait_for(path: str, stop: str) -> str:
 @fl.dynamic
 def waits(path: str, stop: str) -> str:
     return wait_for(path=path, stop=stop)
+
+
+@fl.task(cache=True, cache_version="1")
+def known(a: int) -> int:
+    return a
 """
 
 
@@ -222,7 +229,7 @@ def test_a_run_fails_and_is_looked_at_mended_and_recovered(place: Place) -> None
     assert "ValueError: no luck with 3" in debugged.stderr
     # What had been loaded is taken over.
     assert "loading" not in debugged.stdout
-    assert place("debug", f"{run}:plan/each/step[2]", "--json").stdout.splitlines()[-1] == "4"
+    assert place("debug", f"{run}:plan/each/step[2]", "--json").stdout == "4\n"
     missed = place("debug", f"{run}:plan/each/total", status=1)
     assert f"plan/each/total of run {run} is not reached, since a node before it failed here" in missed.stderr
     assert "\x1b" not in missed.stderr
@@ -242,7 +249,7 @@ def test_a_run_fails_and_is_looked_at_mended_and_recovered(place: Place) -> None
     new = id_in(recovered.stderr)
     row = place.ended(new)
     assert (row["source"], row["mode"], row["status"]) == (run, "RECOVERED", "SUCCEEDED")
-    refused = place("recover", new, status=2)
+    refused = place.look("recover", new, status=2)
     assert refused.stderr == f"daskflow: run {new} has succeeded, so there is nothing to recover; to run it again: daskflow rerun {new}\n"
 
     differs = json.loads(place.look("diff", run, new, "--json").stdout)
@@ -266,9 +273,9 @@ def test_the_same_again_with_another_input(place: Place) -> None:
     assert again.stdout == "2 y\n"
     place.ended(id_in(again.stderr))
     assert "code\n  is not known of both\n" in place.look("diff", named, id_in(again.stderr)).stdout
-    assert "has no input 'm'; it takes n: int" in place("rerun", run, "--with", "m=3", status=2).stderr
-    assert "input 'n' of flow.flow: " in place("rerun", run, "--with", "n=x", status=2).stderr
-    assert "'n' must be KEY=VALUE" in place("rerun", run, "--with", "n", status=2).stderr
+    assert "has no input 'm'; it takes n: int" in place.look("rerun", run, "--with", "m=3", status=2).stderr
+    assert "input 'n' of flow.flow: " in place.look("rerun", run, "--with", "n=x", status=2).stderr
+    assert "'n' must be KEY=VALUE" in place.look("rerun", run, "--with", "n", status=2).stderr
 
 
 def test_a_run_is_left_and_a_part_of_it_cancelled(place: Place, tmp_path: Path) -> None:
@@ -278,7 +285,7 @@ def test_a_run_is_left_and_a_part_of_it_cancelled(place: Place, tmp_path: Path) 
     run = done.stdout.strip()
     assert (run, done.stderr) == (id_in(run), "")
     wait_until(started.exists, "the beginning of the task")
-    assert place("show", run, "--json", "--scheduler", place.address).returncode == 0
+    assert json.loads(place.look("show", run, "--json", "--scheduler", place.address).stdout)["run"]["id"] == run
     with subprocess.Popen([DASKFLOW, "logs", run, "-f"], stdout=subprocess.PIPE, text=True, env=place.env) as follower:
         assert follower.stdout is not None
         assert follower.stdout.readline().endswith(f" stdout {run}:wait_for  waiting\n")
@@ -289,7 +296,7 @@ def test_a_run_is_left_and_a_part_of_it_cancelled(place: Place, tmp_path: Path) 
         assert follower.returncode == 0
     assert place.ended(run)["error"]["kind"] == "RunCancelled"
     assert "RunCancelled: wait_for was cancelled" in place.look("show", run).stdout
-    assert f"run {run} has ended: it is FAILED" in place("cancel", run, status=2).stderr
+    assert f"run {run} has ended: it is FAILED" in place.look("cancel", run, status=2).stderr
 
 
 def test_a_finished_run_is_awaited_by_its_result_though_detached(place: Place, tmp_path: Path) -> None:
@@ -322,7 +329,7 @@ class AtTerminal:
             start_new_session=True,
         )
         os.close(far)
-        self.said = ""
+        self.said = self.printed = ""
 
     def says(self, text: str) -> None:
         """Wait until it has said something."""
@@ -341,7 +348,7 @@ class AtTerminal:
     def end(self) -> int:
         """Wait until it ends; return its status."""
         try:
-            self.process.communicate(timeout=30)
+            self.printed, _ = self.process.communicate(timeout=30)
             return self.process.returncode
         finally:
             self.process.kill()
@@ -373,22 +380,53 @@ def test_ctrl_c_asks_once(place: Place, tmp_path: Path, answers: str, status: in
     assert place.ended(run)["status"] == ("SUCCEEDED" if after == "RUNNING" else after)
 
 
+@pytest.mark.parametrize("answer", ["d", "c"])
+def test_a_run_that_ends_while_that_is_asked(place: Place, tmp_path: Path, answer: str) -> None:
+    """Whoever leaves or cancels a run that has ended meanwhile is not told that it goes on, or is cancelled, but what it gave."""
+    stop = tmp_path / "stop"
+    inputs = ["waits", "--path", str(tmp_path / "path"), "--stop", str(stop)]
+    command = AtTerminal(place, "run", "--scheduler", place.address, str(place.flow), *inputs)
+    wait_until((tmp_path / "path").exists, "the beginning of the task")
+    run = place.newest("RUNNING")
+    command.interrupt()
+    command.says("[d]etach, [c]ancel, [w]ait? ")
+    stop.touch()
+    place.ended(run)
+    command.type(f"{answer}\n")
+    assert command.end() == 0
+    assert command.printed == "stopped\n"
+
+
+def test_what_was_cached_cannot_be_left(place: Place) -> None:
+    """Where there was nothing to run, there is nothing to be found by the id, and that is said."""
+    assert place.run("known", "--a", "1").stdout == "1\n"
+    done = place.run("known", "--a", "1", "--detach", "--json")
+    run = json.loads(done.stdout)["run"]
+    assert done.stderr.startswith(f"daskflow: the result of run {run} was in the cache, and it is in no history; ")
+
+
 def test_a_cluster_of_its_own_is_not_left(place: Place) -> None:
     """A run cannot be detached from a cluster that ends with the command; and it is recovered on one of its own, like the first time."""
-    refused = place("run", str(place.flow), "flow", "--n", "1", "--detach", status=2)
+    refused = place.look("run", str(place.flow), "flow", "--n", "1", "--detach", status=2)
     assert "cannot be detached from a cluster that this command starts" in refused.stderr
-    assert "no luck with 33" in place("run", str(place.flow), "flow", "--n", "34", status=1).stderr
+    place.flow.write_text(FLOW)
+    assert "no luck with 3" in place("run", str(place.flow), "flow", "--n", "4", status=1).stderr
     place.flow.write_text(FLOW.replace("BAD = 3", "BAD = 333"))
-    recovered = place("recover", "@last")
-    # Its worker prints there, too.
-    assert recovered.stdout.endswith(f"{34 * 33}\n")
+    recovered = place("recover", "@last", "--json")
+    assert recovered.stdout == "12\n"
+    # What its worker prints is no result.
+    assert "step 3\n" in recovered.stderr
     assert "1 taken over" in recovered.stderr
 
 
 def test_what_no_scheduler_answers(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the scheduler is not there, the exit status says so."""
+    """Where the scheduler is not there, or says nothing, the exit status says so, and nobody waits for ever."""
     monkeypatch.setattr(connecting, "_TIMEOUT", 0.3)
     assert "no Dask scheduler answers at tcp://127.0.0.1:9" in kept("ls", "--scheduler", "tcp://127.0.0.1:9", status=3).stderr
+    assert "no Dask scheduler answers at tls://127.0.0.1:9" in kept("ls", "--scheduler", "tls://127.0.0.1:9", status=3).stderr
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        assert f"answers at {address} (TimeoutError: nothing was said within" in kept("ls", "--scheduler", address, status=3).stderr
 
 
 def test_a_debugger_breaks_where_the_task_begins(place: Place) -> None:
@@ -474,6 +512,72 @@ def test_runs_are_listed_as_asked(kept: Kept) -> None:
     assert "'yesterday' is no time; give an age" in kept("ls", "--since", "yesterday", status=2).stderr
     assert "KEY=VALUE" in kept("ls", "--label", "a", status=2).stderr
     assert "3 d ago" in kept("ls", "--status", "FAILED").stdout
+
+
+def test_columns_go_where_a_terminal_is_narrow(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a narrow terminal columns are left out, from the least important on; never the id and the status."""
+    whole = kept("ls").stdout.splitlines()[0].split()
+    for wide in range(80, 28, -1):
+        monkeypatch.setattr(common, "width", lambda wide=wide: wide)
+        heading, *rows = kept("ls").stdout.splitlines()
+        shown = heading.split()
+        assert [name for name in whole if name in shown] == shown
+        assert shown[:3] == ["id", "name", "status"]
+        assert max(map(len, rows)) <= wide
+    assert len(whole) == 8
+    assert len(shown) == 3
+
+
+def test_a_tree_is_as_wide_as_it_may_be(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long an error is, its node has one line, of the terminal's width, and says what was cut."""
+    executing = Open("", "flows.job", "workflow", 0.0, "step", 0, "flows.step", "task", 1.0)
+    report = write({"epoch": time.time(), "open": [tuple(executing)], "errors": [("step", 1.0, NASTY)]})
+    assert report is not None
+    writer = Writer(kept.path)
+    writer.report("r0000000000", report)
+    assert writer.close(10)
+    for wide in (80, 120):
+        monkeypatch.setattr(common, "width", lambda *_, wide=wide: wide)
+        tree = kept("show", "@last").stdout.split("\n\n")[1].splitlines()
+        assert tree[1].endswith(" characters more)")
+        assert wide - 10 <= max(map(len, tree)) <= wide
+
+
+def test_options_that_contradict(kept: Kept) -> None:
+    """No option is ignored: what has no effect beside another is refused, and each one of a list shows the list."""
+    assert "give one of them" in kept("ls", "--all", "--limit", "3", status=2).stderr
+    for option in (["--order", "slow"], ["--page", "1"], ["--phase", "failed"], ["--items", "3"]):
+        assert re.search(r"^1 (FAILED )?of what it calls, page 1 of 1$", kept("show", "rabc0000001", *option).stdout, re.MULTILINE)
+        assert "--depth is of the tree" in kept("show", "rabc0000001", "--depth", "3", *option, status=2).stderr
+    assert "--depth is of the tree" in kept("show", "rabc0000001", "--depth", "3", "--json", status=2).stderr
+
+
+def test_all_lines_are_read_part_by_part(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many lines there are, none is missing, and none comes twice."""
+    writer = Writer(kept.path)
+    writer.logs("r0000000000", [("step", 1.0, "stdout", f"line {number}") for number in range(20)])
+    assert writer.close(10)
+    for most in (1, 7, 20, 21):
+        monkeypatch.setattr(cli_runs, "_MOST_LINES", most)
+        assert [line.rpartition("  ")[2] for line in kept("logs", "@last").stdout.splitlines()] == [
+            f"line {number}" for number in range(20)
+        ]
+
+
+@pytest.mark.parametrize("arguments", [["ls", "--all"], ["show", "rabc0000001"], ["logs", "rabc0000001"], ["diff", "@last", "rabc0000001"]])
+def test_a_terminal_of_few_characters(kept: Kept, arguments: list[str]) -> None:
+    """What an encoding has no character for is written out, and fails nothing."""
+    with dask.config.set({"daskflow.history.path": kept.path}):
+        result = CliRunner(charset="latin-1").invoke(daskflow, arguments)
+    assert (result.exit_code, result.exception) == (0, None)
+    assert "\\u2026" in result.stdout
+
+
+def test_a_page_is_in_the_encoding_that_it_names(kept: Kept) -> None:
+    """Whatever the terminal's encoding is."""
+    with dask.config.set({"daskflow.history.path": kept.path}):
+        result = CliRunner(charset="latin-1").invoke(daskflow, ["export", "rabc0000001", "--html", "-"])
+    assert "✗" in result.stdout_bytes.decode("utf-8")
 
 
 def test_there_are_no_runs(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         ("max-parallelism", "many", "max-parallelism of Dask's configuration .* got 'many'"),
         ("reference-bytes", "much", "daskflow.reference-bytes must be a size such as '16MiB'.*got 'much'"),
         ("unit-output-bytes", 0, "got 0"),
+        ("cache.max-bytes", "1e999 B", "daskflow.cache.max-bytes must be a size"),
         ("history.max-runs", 0, "daskflow.history.max-runs must be an integer from 1 on.*got 0"),
         ("history.max-age", "long", "daskflow.history.max-age must be a time"),
         ("history.path", "s3://bucket/history.db", "must be a file on a disk of this machine; got 's3"),
@@ -82,6 +83,13 @@ def test_what_is_refused(key: str, value: Any, text: str) -> None:
     """A key that is unknown, or has a value that it cannot have, is refused by name."""
     with dask.config.set({f"daskflow.{key}": value}), pytest.raises(OptionError, match=text):
         config.get(key if key in config.KEYS else "chunk")
+
+
+@pytest.mark.parametrize("section", [3, "no", ["chunk"]])
+def test_what_is_no_section(section: Any) -> None:
+    """Where a value was given for all keys together, that is said."""
+    with dask.config.set({"daskflow": section}), pytest.raises(OptionError, match="daskflow in Dask's configuration must be a mapping"):
+        config.get("chunk")
 
 
 def test_the_history_is_beside_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -600,6 +600,22 @@ def test_a_stream_that_was_replaced_stays(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.undo()
 
 
+def test_a_stream_that_takes_what_is_no_text() -> None:
+    """What a stream of a user's own takes is the stream's affair, and only text is a line."""
+    taken: list[object] = []
+
+    class Own(io.StringIO):
+        def write(self, given: object) -> int:
+            taken.append(given)
+            return 1
+
+    with contextlib.redirect_stdout(Own()), at() as (logs, _):
+        sys.stdout.write(b"bytes")  # type: ignore[arg-type]
+        print("text")
+    assert taken == [b"bytes", "text", "\n"]
+    assert [line[3] for line in logs.take()] == ["text"]
+
+
 def test_what_writes_through_twice_is_told_once() -> None:
     """A stream of a user's that writes to a tapped one, and is tapped itself, gives one line."""
 
