@@ -40,6 +40,9 @@ class LocalArchive:
     def __init__(self, path: str | None = None) -> None:
         self._history = History(config.get("history.path") if path is None else path)
 
+    def __str__(self) -> str:
+        return f"the history {self._history.path}"
+
     def ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call one of the history's methods."""
         return getattr(self._history, method)(*args, **kwargs)
@@ -56,6 +59,9 @@ class RemoteArchive:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+
+    def __str__(self) -> str:
+        return f"the history of the scheduler at {getattr(self.client.scheduler, 'address', None)}"
 
     def ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call one of the history's methods, there."""

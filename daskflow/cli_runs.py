@@ -79,7 +79,8 @@ def _listed(view: RunView) -> tuple[str, ...]:
     from daskflow.runtree import duration
 
     row = view.row
-    return row.id, row.name, row.status, row.mode, _progress(view.counts), common.ago(row.started), duration(view.seconds), row.owner
+    progress = ", ".join(filter(None, [_progress(view.counts), "cached" if row.cached else ""]))
+    return row.id, row.name, row.status, row.mode, progress, common.ago(row.started), duration(view.seconds), row.owner
 
 
 def _progress(counts: Mapping[str, int]) -> str:
@@ -154,6 +155,8 @@ def _headline(view: RunView) -> list[str]:
     )
     if row.source:
         lines.append(f"  source    {row.source}")
+    if row.cached:
+        lines.append("  cached    all its results were in the cache, so nothing of it was executed")
     if row.labels:
         lines.append(f"  labels    {', '.join(f'{common.line(key)}={common.line(value)}' for key, value in row.labels.items())}")
     if left_out := view.node().left_out:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import pickle
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -81,7 +80,8 @@ class Coordinator:
             "daskflow_gates": self.gates,
             "daskflow_answer": self.answer,
             "daskflow_answered": self.answered,
-            "daskflow_history": self.history,
+            "daskflow_history": self.chronicle.answer,
+            "daskflow_folded": self.folded,
             "daskflow_lacking": self.lacking,
             **self.cancelling.handlers,
         }
@@ -183,9 +183,10 @@ class Coordinator:
         story = self.register.story(run)
         return story.plain() if story is not None else None
 
-    async def history(self, asked: bytes) -> bytes:
-        """Return what the history says."""
-        return await asyncio.to_thread(self.chronicle.asked, *pickle.loads(asked))
+    async def folded(self, runs: list[dict[str, Any]]) -> None:
+        """Take note of runs whose every result was in the cache."""
+        for told in runs:
+            self.chronicle.folded(**told)
 
     async def gates(self, run: str | None = None) -> list[tuple[str, tuple[Any, ...]]]:
         """Return the runs and gates that wait for an answer; of one run, or of all."""
@@ -483,7 +484,7 @@ class Coordinator:
             # Nobody may ever ask; the history has it then.
             asyncio.get_running_loop().call_later(DETACHED_KEPT, self._retire, run)
         value = entry.value[1] if entry.value is not None and record is not None and entry.value[0] == record.result else None
-        self.chronicle.end(run, status, plain, value)
+        self.chronicle.end(run, status, plain, value, entry.story.reports)
 
     def _create(self, one: Create) -> str:
         names = tuple(name for name, _ in one.deps)

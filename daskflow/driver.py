@@ -39,13 +39,22 @@ _ready: weakref.WeakSet[Client] = weakref.WeakSet()
 @asynccontextmanager
 async def _connection(client: Client) -> AsyncIterator[Any]:
     try:
-        if client.status not in ("running", "connecting", "newly-created"):
-            raise SchedulerLost(f"the client of {_address(client)} is {client.status}; connect a new one")
+        if not is_open(client):
+            raise _closed(client)
         yield client.scheduler
     except (OSError, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and client.status not in ("closed", "closing"):
             raise
         raise SchedulerLost(f"the connection to the scheduler at {_address(client)} broke: {type(error).__name__}: {error}") from error
+
+
+def is_open(client: Client) -> bool:
+    """Tell whether a client is connected, or will be."""
+    return client.status in ("running", "connecting", "newly-created")
+
+
+def _closed(client: Client) -> SchedulerLost:
+    return SchedulerLost(f"the client of {_address(client)} is {client.status}; connect a new one")
 
 
 def _address(client: Client) -> str:
@@ -354,6 +363,13 @@ async def history(client: Client, method: str, args: tuple[Any, ...], kwargs: Ma
     return answer
 
 
+async def tell_folded(client: Client, runs: list[dict[str, Any]]) -> None:
+    """Tell the scheduler of runs whose every result was in the cache, for its history."""
+    await ensure_ready(client)
+    async with _connection(client) as scheduler:
+        await scheduler.daskflow_folded(runs=runs)
+
+
 def blocking(client: Any, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Wait for what a coroutine gives, in a thread that is not the client's own.
 
@@ -361,6 +377,8 @@ def blocking(client: Any, coroutine: Coroutine[Any, Any, Any]) -> Any:
     ------
     OptionError
         In the event loop of an asynchronous client, which would wait for itself.
+    SchedulerLost
+        When the client is closed, and with it perhaps its event loop.
     """
     try:
         in_loop = asyncio.get_running_loop() is client.loop.asyncio_loop
@@ -369,6 +387,9 @@ def blocking(client: Any, coroutine: Coroutine[Any, Any, Any]) -> Any:
     if in_loop:
         coroutine.close()
         raise OptionError("this waits for an answer, which an event loop cannot do that is to bring it: call it in asyncio.to_thread(...)")
+    if not is_open(client):
+        coroutine.close()
+        raise _closed(client)
     return asyncio.run_coroutine_threadsafe(coroutine, client.loop.asyncio_loop).result()
 
 

@@ -25,8 +25,7 @@ class Detached(Exception):
 def detached(run: Run, as_json: bool) -> Any:
     """Have a run go on without whoever started it; return what is printed of it."""
     _leave(run)
-    if run.was_folded:
-        note(f"the result of run {run.id} was in the cache, and it is in no history; without --detach the result is printed")
+    written(run)
     return {"run": run.id} if as_json else run.id
 
 
@@ -61,9 +60,7 @@ def result(run: Run, scheduler: str | None) -> Any:
     BaseException
         What it failed with.
     """
-    # One whose result was in the cache cannot be asked for.
-    if not run.was_folded:
-        note(f"run {run.id}")
+    note(f"run {run.id}")
     from daskflow.records import Status
 
     try:

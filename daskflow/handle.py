@@ -54,17 +54,12 @@ class Run(Viewed):
         self._forget = weakref.finalize(self, _forget, weakref.ref(client), id) if client is not None else None
 
     @classmethod
-    def folded(cls, id: str, name: str, client: Client | None, value: Any, family: Family) -> Run:
-        """Return a run that is over: its result was in the cache, and no cluster was needed."""
+    def folded(cls, id: str, name: str, client: Client | None, value: Any, family: Family, told: Callable[[], object]) -> Run:
+        """Return a run that is over: its result was in the cache, and no cluster was needed. `told` waits until the history has it."""
         run = cls(id, name, client, None)
         run._let_go()
-        run._ended, run._value, run._family = {"status": Status.SUCCEEDED}, value, family
+        run._ended, run._value, run._family, run._told = {"status": Status.SUCCEEDED}, value, family, told
         return run
-
-    @property
-    def was_folded(self) -> bool:
-        """Whether its result was in the cache as a whole, so that no scheduler knows of it."""
-        return self._task is None and self._ended is not None
 
     def _let_go(self) -> bool:
         """Leave it to nobody to have the scheduler forget the run; tell whether that was open."""
@@ -167,9 +162,10 @@ class Run(Viewed):
         return self._blocking(self._cancel(path))
 
     def detach(self) -> Any:
-        """Have the run go on when this process ends, or the handle is gone. Its result is kept on the cluster until it is asked for here.
+        """Have the run go on when this process ends, or the handle is gone.
 
-        Ten minutes after its end only the history has it (:func:`~daskflow.get_run`).
+        It, and its result, is kept on the cluster until somebody has asked for that, and ten minutes after its end at most; then there is
+        what the history keeps of it.
 
         Raises
         ------

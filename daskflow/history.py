@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -25,6 +26,7 @@ _LAST = re.compile(r"@last(?:-(\d{1,9}))?")
 _CANDIDATES = 5
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM runs"  # noqa: S608
 _NEWEST = "ORDER BY started DESC, number DESC"
+_BEGINS = "substr(id, 1, ?) = ?"
 
 
 class History:
@@ -91,15 +93,16 @@ class History:
         Raises
         ------
         OptionError
-            When there is no such status, or a number is negative.
+            When there is no such status, a number is negative, or something is not what it should be.
         """
+        _check_labels(labels)
         asked: list[tuple[str, Any]] = [
             ("shown(ended, scheduler, status) IN ({})", _statuses(status)),
-            ("fits(name, ?)", name),
-            ("fits(entity, ?)", entity),
+            ("fits(name, ?)", _pattern(name, "name")),
+            ("fits(entity, ?)", _pattern(entity, "entity")),
             ("labelled(labels)", True if labels else None),
-            ("started >= ?", _seconds(since)),
-            ("started < ?", _seconds(until)),
+            ("started >= ?", _seconds(since, "since")),
+            ("started < ?", _seconds(until, "until")),
         ]
         where, parameters = _where(asked)
         sql = f"{_SELECT} {where} {_NEWEST} LIMIT ? OFFSET ?"
@@ -115,18 +118,23 @@ class History:
 
         Raises
         ------
+        OptionError
+            When it is no text.
         UnknownRun
             When it is none, or one of several.
         """
+        if not isinstance(which, str):
+            raise OptionError(f"a run is meant by its id, the beginning of one, or as @last, in a text; got {which!r}")
         last = _LAST.fullmatch(which)
         if last is not None:
             return self._last(which, int(last[1] or 0))
         begins = bounded(which)
-        found = self._runs(f"{_SELECT} WHERE id = ? OR substr(id, 1, ?) = ? {_NEWEST}", [begins, len(begins), begins]) if begins else []
-        exact = [run for run in found if run.id == begins]
-        if len(exact or found) != 1:
-            raise UnknownRun(self._not_one(which, found))
-        return (exact or found)[0]
+        # One that is meant by its whole id comes first.
+        sql = f"{_SELECT} WHERE {_BEGINS} ORDER BY id = ? DESC, started DESC, number DESC LIMIT ?"
+        found = self._runs(sql, [len(begins), begins, begins, _CANDIDATES + 1]) if begins else []
+        if found and (len(found) == 1 or found[0].id == begins):
+            return found[0]
+        raise UnknownRun(self._not_one(begins, found))
 
     def reports(self, run: str) -> list[bytes]:
         """Return what the units of a run have told, in the order in which it was written."""
@@ -179,13 +187,14 @@ class History:
         if found:
             more = ", ..." if len(found) > _CANDIDATES else ""
             named = ", ".join(f"{run.id} ({_short(run.name)}, {run.status})" for run in found[:_CANDIDATES])
-            return f"{which!r} is the beginning of the ids of {len(found)} runs: {named}{more}; give more of it"
+            count = self._count(f"WHERE {_BEGINS}", [len(which), which])
+            return f"{which!r} is the beginning of the ids of {count} runs: {named}{more}; give more of it"
         newest = self.runs(limit=_CANDIDATES)
         known = f"the newest are {', '.join(run.id for run in newest)}" if newest else "it has no runs"
         return f"no run in the history {self.path} has an id that begins with {_short(which)!r}; {known}"
 
-    def _count(self) -> int:
-        found = self._rows("SELECT count(*) FROM runs", [])
+    def _count(self, where: str = "", parameters: Sequence[Any] = ()) -> int:
+        found = self._rows(f"SELECT count(*) FROM runs {where}", [*parameters])  # noqa: S608
         return int(found[0][0]) if found else 0
 
     def _rows(self, sql: str, parameters: list[Any]) -> list[Any]:
@@ -212,13 +221,13 @@ class History:
             yield None
             return
         try:
-            connection = schema.connect(self.path)
+            connection = schema.connect_to_read(self.path)
             try:
                 yield connection if self._is_readable(connection) else None
             finally:
                 connection.close()
         except sqlite3.Error as error:
-            raise HistoryError(f"the history {self.path} cannot be read: {error}") from error
+            raise HistoryError(f"the history {self.path} cannot be read: {schema.described(error)}") from error
 
     def _is_readable(self, connection: Connection) -> bool:
         if schema.version_of(connection, self.path) == 0:
@@ -275,8 +284,22 @@ def _statuses(status: str | Iterable[str] | None) -> list[str] | None:
     return statuses
 
 
-def _seconds(time: float | datetime | None) -> float | None:
-    return time.timestamp() if isinstance(time, datetime) else time
+def _pattern(pattern: Any, name: str) -> str | None:
+    if pattern is not None and not isinstance(pattern, str):
+        raise OptionError(f"{name} must be a pattern in a text, such as 'fit*'; got {pattern!r}")
+    return None if pattern is None else bounded(pattern)
+
+
+def _check_labels(labels: Any) -> None:
+    if labels is not None and not (isinstance(labels, Mapping) and all(isinstance(one, str) for pair in labels.items() for one in pair)):
+        raise OptionError(f"labels must be a dict of text by name; got {labels!r}")
+
+
+def _seconds(time: Any, name: str) -> float | None:
+    seconds = time.timestamp() if isinstance(time, datetime) else time
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or math.isnan(seconds)):
+        raise OptionError(f"{name} must be a datetime, or seconds since the epoch; got {time!r}")
+    return None if seconds is None else float(seconds)
 
 
 def _number(value: int | None, name: str, unless: int) -> int:

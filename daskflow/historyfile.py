@@ -6,23 +6,41 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskflow import historyschema as schema
 from daskflow import historystatements as statements
 from daskflow.historylife import BEAT, Life, gone, lost
 from daskflow.historyqueue import Statement
-from daskflow.historyrows import from_json, to_json
+from daskflow.historyrows import to_json
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
 #: So many runs, and rows of them, are removed in one step.
 STEP_RUNS, STEP_ROWS = 50, 5_000
-#: Seconds between two looks for runs that have become too old.
-_LOOK = 60.0
+#: Seconds between two looks for runs that have become too old, and for schedulers that are gone.
+LOOK = 60.0
 _PAGES = 1_000
 _OWNED = {"reports": "seq", "logs": "seq", "submissions": "rowid", "results": "rowid"}
+
+
+class Leftover(NamedTuple):
+    """What there may be elsewhere of a run that is gone.
+
+    Attributes
+    ----------
+    run : str
+        Its id.
+    cache : str or None
+        The folder or URL of the cache that it is in; None where that is not known.
+    lineage : str or None
+        The run whose outputs can go with it; None where it kept none there, or another run may still go on from them.
+    """
+
+    run: str
+    cache: str | None
+    lineage: str | None
 
 
 class HistoryFile:
@@ -105,44 +123,62 @@ class HistoryFile:
     @property
     def look_due(self) -> bool:
         """Whether it is time to look for runs that are too old."""
-        return time.monotonic() >= self._looked + _LOOK
+        return time.monotonic() >= self._looked + LOOK
 
-    def prune(self, on_pruned: Callable[[list[str]], None]) -> bool:
+    def prune(self, on_pruned: Callable[[list[Leftover]], None]) -> bool:
         """Remove a little of what is too old or too many; tell whether there may be more."""
         connection = self._open()
-        self._looked = time.monotonic()
-        ids = [id for (id,) in connection.execute("SELECT run FROM pruned LIMIT ?", (STEP_RUNS,))]
+        if self.look_due:
+            self._looked = time.monotonic()
+            with schema.transaction(connection):
+                _write_down_lost(connection, self._life.id)
+        sql = "SELECT run FROM pruned UNION SELECT run FROM leftovers LIMIT ?"
+        ids = [id for (id,) in connection.execute(sql, (STEP_RUNS,))]
         if not ids:
             with schema.transaction(connection):
                 return self._condemn(connection)
         with schema.transaction(connection):
             removed = _remove_rows(connection, ids)
         if removed < STEP_ROWS:
-            # What is kept under the id of a run is also that of those which go on from it.
-            on_pruned([id for id in ids if not _is_gone_on_from(connection, id)])
+            on_pruned(_leftovers(connection, ids))
             with schema.transaction(connection):
-                connection.executemany("DELETE FROM pruned WHERE run = ?", [(id,) for id in ids])
+                for table in ("pruned", "leftovers"):
+                    connection.executemany(f"DELETE FROM {table} WHERE run = ?", [(id,) for id in ids])  # noqa: S608
             # As a script it is stepped to its end; otherwise it would free a single page.
             connection.executescript(f"PRAGMA incremental_vacuum({_PAGES:d})")
         return True
 
     def _condemn(self, connection: Connection) -> bool:
-        """Remove the rows of some runs, so that nobody sees them any more; what they have in other tables goes later."""
-        (count,) = connection.execute("SELECT count(*) FROM runs").fetchone()
-        surplus = 0 if self._max_runs is None else max(0, count - self._max_runs)
-        oldest = connection.execute(
-            "SELECT id, target FROM runs WHERE ended IS NOT NULL ORDER BY started, number LIMIT ?", (min(surplus, STEP_RUNS),)
-        ).fetchall()
-        if not oldest and self._max_age is not None:
-            sql = "SELECT id, target FROM runs WHERE ended < ? ORDER BY ended LIMIT ?"
-            oldest = connection.execute(sql, (time.time() - self._max_age, STEP_RUNS)).fetchall()
-        ids = [(id,) for id, _ in oldest]
-        connection.executemany("INSERT OR IGNORE INTO pruned VALUES (?)", ids)
-        connection.executemany("DELETE FROM runs WHERE id = ?", ids)
-        # The first of those that went on from each other may have been removed before.
-        firsts = [(first, first) for _, target in oldest if (first := from_json(target).get("lineage")) is not None]
-        connection.executemany("INSERT OR IGNORE INTO pruned SELECT ? WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = ?)", firsts)
+        """Remove the rows of some runs, so that nobody sees them any more; what they have elsewhere goes later."""
+        oldest = self._surplus(connection) or self._aged(connection)
+        connection.executemany("INSERT OR IGNORE INTO pruned (run) VALUES (?)", [(id,) for id, *_ in oldest])
+        connection.executemany("INSERT OR REPLACE INTO leftovers (run, cache, lineage) VALUES (?, ?, ?)", oldest)
+        connection.executemany("DELETE FROM runs WHERE id = ?", [(id,) for id, *_ in oldest])
         return bool(oldest)
+
+    def _surplus(self, connection: Connection) -> list[Any]:
+        if self._max_runs is None:
+            return []
+        (count,) = connection.execute("SELECT count(*) FROM runs").fetchone()
+        sql = "SELECT id, cache, lineage FROM runs WHERE ended IS NOT NULL ORDER BY started, number LIMIT ?"
+        return connection.execute(sql, (min(max(0, count - self._max_runs), STEP_RUNS),)).fetchall()
+
+    def _aged(self, connection: Connection) -> list[Any]:
+        if self._max_age is None:
+            return []
+        sql = "SELECT id, cache, lineage FROM runs WHERE ended < ? ORDER BY ended LIMIT ?"
+        return connection.execute(sql, (time.time() - self._max_age, STEP_RUNS)).fetchall()
+
+
+def _leftovers(connection: Connection, ids: list[str]) -> list[Leftover]:
+    """Return what is to be removed elsewhere of runs that are gone."""
+    sql = (
+        "SELECT run, cache, CASE WHEN NOT EXISTS (SELECT 1 FROM runs WHERE lineage = leftovers.lineage AND cache IS leftovers.cache) "
+        "THEN lineage END FROM leftovers WHERE run = ?"
+    )
+    found = {id: connection.execute(sql, (id,)).fetchone() for id in ids}
+    # One that is not there was removed by an older version.
+    return [Leftover(id, None, id) if one is None else Leftover(*one) for id, one in found.items()]
 
 
 def _remove_rows(connection: Connection, ids: list[str]) -> int:
@@ -152,12 +188,6 @@ def _remove_rows(connection: Connection, ids: list[str]) -> int:
             sql = f"DELETE FROM {table} WHERE {number} IN (SELECT {number} FROM {table} WHERE run = ? LIMIT ?)"  # noqa: S608
             removed += connection.execute(sql, (id, STEP_ROWS - removed)).rowcount
     return removed
-
-
-def _is_gone_on_from(connection: Connection, id: str) -> bool:
-    """Tell whether there is a run that goes on from others, the first of which had this id."""
-    named = to_json({"lineage": id})[1:-1]
-    return connection.execute("SELECT 1 FROM runs WHERE mode = 'RECOVERED' AND instr(target, ?) LIMIT 1", (named,)).fetchone() is not None
 
 
 def _beat(connection: Connection, life: Life) -> None:
@@ -174,8 +204,8 @@ def _write_down_lost(connection: Connection, own: str) -> None:
         left: list[Any] = [one for one in found if one[1] not in alive]
     sql = "UPDATE runs SET status = 'FAILED', ended = max(started, ?), error = ? WHERE id = ?"
     connection.executemany(sql, [(_last_sign(known.get(by)), to_json(lost(known.get(by), id)), id) for id, by in left])
-    unused = "DELETE FROM schedulers WHERE id = ? AND NOT EXISTS (SELECT 1 FROM runs WHERE scheduler = schedulers.id)"
-    connection.executemany(unused, [(id,) for id in known.keys() - alive])
+    # Nothing that has not ended is theirs any more.
+    connection.executemany("DELETE FROM schedulers WHERE id = ?", [(id,) for id in known.keys() - alive])
 
 
 def _last_sign(life: Life | None) -> float:

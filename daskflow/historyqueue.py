@@ -26,12 +26,15 @@ class Item(NamedTuple):
         Returns the statements; called in the thread that writes.
     told, submitted : int
         Bytes of it that count.
+    after : callable, optional
+        Called in that thread when it is written.
     """
 
     run: str
     encode: Callable[[], list[Statement]]
     told: int = 0
     submitted: int = 0
+    after: Callable[[], object] | None = None
 
 
 class Batch(NamedTuple):

@@ -22,6 +22,7 @@ STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "ABORTED", "SKIPPED")
 MODES = ("MANUAL", "SCHEDULED", "RELAUNCH", "RECOVERED")
 
 _NOTE = 64
+#: The only key of what stands for bytes in JSON; a user's own such key has one more of the first character.
 _BYTES = "$bytes"
 
 
@@ -60,7 +61,11 @@ class RunRow:
     failed : str or None
         The address of the node that failed.
     counts : dict
-        How many nodes it has, by their phases, or whatever else was counted.
+        How many nodes it has, by their phases, once it has ended; empty where that was not counted.
+    cache : str or None
+        The folder or URL of the cache that whoever began it has: what is kept of it is there. None in rows of former versions.
+    lineage : str or None
+        The id of the first of the runs that went on from each other, whose outputs are kept together; None where none are kept.
     scheduler : str
         The id of the scheduler that executes it; the writer fills it in.
     submission_nbytes : int or None
@@ -99,7 +104,9 @@ class RunRow:
     target: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, Any] | None = None
     failed: str | None = None
-    counts: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    cache: str | None = None
+    lineage: str | None = None
     scheduler: str = ""
     submission_nbytes: int | None = None
     result_nbytes: int | None = None
@@ -116,6 +123,11 @@ class RunRow:
     def live(self) -> bool:
         """Whether it goes on."""
         return self.ended is None
+
+    @property
+    def cached(self) -> bool:
+        """Whether all its results were in the cache, so that nothing of it was executed."""
+        return bool(self.target.get("cached"))
 
 
 class LogLine(NamedTuple):
@@ -177,7 +189,8 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return {bounded(key): _plain(one) for key, one in value.items()}
+        plain = {bounded(key): _plain(one) for key, one in value.items()}
+        return {f"${key}": one for key, one in plain.items()} if _is_bytes(plain) else plain
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     if isinstance(value, bytes):
@@ -192,12 +205,21 @@ def from_json(text: str) -> Any:
     --------
     >>> from_json(to_json({"failure": ("ValueError", b"pickled")}))
     {'failure': ['ValueError', b'pickled']}
+    >>> from_json(to_json({"$bytes": "a user's"}))
+    {'$bytes': "a user's"}
     """
     return json.loads(text, object_hook=_hooked)
 
 
 def _hooked(found: dict[str, Any]) -> Any:
-    return base64.b64decode(found[_BYTES]) if found.keys() == {_BYTES} else found
+    if not _is_bytes(found):
+        return found
+    ((key, value),) = found.items()
+    return base64.b64decode(value) if key == _BYTES else {key[1:]: value}
+
+
+def _is_bytes(found: dict[str, Any]) -> bool:
+    return len(found) == 1 and next(iter(found)).endswith(_BYTES) and not next(iter(found)).removesuffix(_BYTES).strip("$")
 
 
 def column(name: str, value: Any) -> Any:

@@ -80,8 +80,21 @@ _FIRST = (
     "CREATE TABLE pruned (run TEXT PRIMARY KEY)",
 )
 
+_SECOND = (
+    "ALTER TABLE runs ADD COLUMN cache TEXT",
+    "ALTER TABLE runs ADD COLUMN lineage TEXT",
+    # Where a run keeps outputs was among what tells how its entity is found again.
+    """
+    UPDATE runs SET cache = json_extract(target, '$.outputs'), lineage = json_extract(target, '$.lineage')
+    WHERE CASE WHEN json_valid(target) THEN json_type(target, '$.outputs') = 'text' END
+    """,
+    "CREATE INDEX runs_lineage ON runs (lineage) WHERE lineage IS NOT NULL",
+    # What is kept elsewhere of runs that are gone, and is still to be removed. Older writers know of one column of `pruned`.
+    "CREATE TABLE leftovers (run TEXT PRIMARY KEY, cache TEXT, lineage TEXT)",
+)
+
 #: For each version what makes it of the one before. What was released is never changed; a step must leave to older writers what they write.
-MIGRATIONS: list[tuple[str, ...]] = [_FIRST]
+MIGRATIONS: list[tuple[str, ...]] = [_FIRST, _SECOND]
 
 
 def check_folder(path: str, make: bool = False) -> bool:
@@ -100,7 +113,9 @@ def check_folder(path: str, make: bool = False) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise HistoryError(f"the folder of the history {path} cannot be used: {error}") from error
+        raise HistoryError(
+            f"the folder of the history {path} cannot be used: {error}; set daskflow.history.path to a file in a folder of your own"
+        ) from error
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise HistoryError(
             f"the folder {folder} belongs to somebody else, or others can write to it, and what the history in it says is run again; "
@@ -121,6 +136,8 @@ def is_there(path: str) -> bool:
         mode = os.stat(path, follow_symlinks=False).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise HistoryError(f"the history {path} cannot be used: {error}") from error
     if not stat.S_ISREG(mode):
         raise HistoryError(f"the history {path} is no file, but a folder, a symbolic link or the like; set daskflow.history.path to a file")
     return True
@@ -137,10 +154,40 @@ def make_file(path: str) -> None:
 
 def connect(path: str) -> Connection:
     """Open a file that is there, outside of any transaction."""
+    return _connect(path, "mode=rw")
+
+
+def connect_to_read(path: str) -> Connection:
+    """Open a file that is there; also where nothing can be written, such as a copy on a medium that is only read."""
+    # Beside a file that somebody writes there is another; where there is none, and none can be made, nobody does.
+    can_write = os.access(os.path.dirname(path), os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    is_still = not can_write and not os.path.exists(f"{path}-wal")
+    return _connect(path, "mode=ro&immutable=1" if is_still else "mode=rw")
+
+
+def _connect(path: str, how: str) -> Connection:
     import sqlite3
     from urllib.parse import quote
 
-    return sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=rw", uri=True, timeout=BUSY, isolation_level=None)
+    return sqlite3.connect(f"file:{quote(os.path.abspath(path))}?{how}", uri=True, timeout=BUSY, isolation_level=None)
+
+
+def described(error: Exception) -> str:
+    """Return what the medium has said, and what is to be done about it."""
+    return str(error) if isinstance(error, HistoryError) else f"{type(error).__name__}: {error}; {_way_out(error)}"
+
+
+def _way_out(error: Exception) -> str:
+    import sqlite3
+
+    text = str(error)
+    if type(error) is sqlite3.DatabaseError:
+        return "move that file away, or set daskflow.history.path to another"
+    if "locked" in text:
+        return "another program has it locked"
+    if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
+        return "make the file and its folder writable, or set daskflow.history.path to a file in a folder that is"
+    return "make room on its disk, or set daskflow.history.path to a file on another"
 
 
 def version_of(connection: Connection, path: str) -> int:
@@ -151,9 +198,10 @@ def version_of(connection: Connection, path: str) -> int:
     HistoryError
         When it is newer than we know, or another program's.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    # In this order: somebody may be making the tables at this moment, and they are there together with what says whose they are.
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
     if tables and application != APPLICATION:
         raise HistoryError(f"{path} is a database of another program; set daskflow.history.path to another file")
     if version > len(MIGRATIONS):
@@ -196,7 +244,7 @@ def transaction(connection: Connection) -> Iterator[None]:
 
 
 def open_to_write(path: str) -> Connection:
-    """Make a file, unless it is there, and open it, up to date and in WAL mode.
+    """Make a file, unless it is there, with its folder, and open it, up to date and in WAL mode.
 
     Raises
     ------
@@ -205,6 +253,7 @@ def open_to_write(path: str) -> Connection:
     sqlite3.Error, OSError
         When the medium fails.
     """
+    check_folder(path, make=True)
     make_file(path)
     connection = connect(path)
     try:

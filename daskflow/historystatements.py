@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from daskflow.historyqueue import Statement
@@ -18,12 +18,6 @@ def begin(row: RunRow, submission: bytes | None) -> list[Statement]:
     places = ", ".join("?" * len(COLUMNS))
     sql = f"INSERT INTO runs ({', '.join(COLUMNS)}) VALUES ({places}) ON CONFLICT (id) DO NOTHING"  # noqa: S608
     return [(sql, [columns]), *_blob("submissions", bounded(row.id), submission)]
-
-
-def mark(run: str, status: str, counts: Mapping[str, Any] | None) -> list[Statement]:
-    """Return what notes where a run is that goes on."""
-    sql = "UPDATE runs SET status = ?, counts = coalesce(?, counts) WHERE id = ? AND ended IS NULL"
-    return [(sql, [(bounded(status), None if counts is None else to_json(counts), bounded(run))])]
 
 
 def report(run: str, data: bytes) -> list[Statement]:
@@ -46,14 +40,14 @@ def end(
     failed: str | None,
     result: bytes | None,
     result_nbytes: int | None,
-    counts: Mapping[str, Any] | None,
+    counts: Callable[[], Mapping[str, int] | None] | None,
 ) -> list[Statement]:
     """Return what keeps how a run ended; a length without a result says why there is none."""
     sql = (
         "UPDATE runs SET status = ?, ended = ?, error = ?, failed = ?, result_nbytes = ?, counts = coalesce(?, counts), "
         "nbytes = nbytes + ? WHERE id = ?"
     )
-    texts = [None if one is None else to_json(one) for one in (error, counts)]
+    texts = [None if one is None else to_json(one) for one in (error, None if counts is None else counts())]
     values = (bounded(status), moment(ended), texts[0], failed and bounded(failed), result_nbytes, texts[1])
     size = sum(len(one) for one in texts if one)
     return [(sql, [(*values, size, bounded(run))]), *_blob("results", bounded(run), result)]

@@ -16,7 +16,7 @@ from typing import Any
 from daskflow import historyschema as schema
 from daskflow import historystatements as statements
 from daskflow.errors import HistoryError, OptionError
-from daskflow.historyfile import HistoryFile
+from daskflow.historyfile import HistoryFile, Leftover
 from daskflow.historylife import own
 from daskflow.historyqueue import Item, Queue, Statement
 from daskflow.historyrows import NOT_KEPT, RunRow
@@ -46,7 +46,7 @@ class Writer:
     max_age : float or None
         Seconds for which runs are kept after their end.
     on_pruned : callable, optional
-        Is told, in the thread, the ids of runs that are kept no more; of a run perhaps more than once.
+        Is told, in the thread, of runs that are kept no more, and what may be left of them elsewhere; of a run perhaps more than once.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Writer:
         path: str,
         max_runs: int | None = 10_000,
         max_age: float | None = None,
-        on_pruned: Callable[[list[str]], None] | None = None,
+        on_pruned: Callable[[list[Leftover]], None] | None = None,
     ) -> None:
         _check_limits(max_runs, max_age)
         self.path = os.path.abspath(os.path.expanduser(path))
@@ -87,6 +87,9 @@ class Writer:
         _check_file(self.path)
         self.scheduler = f"s{uuid.uuid4().hex[:10]}"
         self._failures = 0
+        #: Whether the last try to write has failed: what is given is not in the file soon.
+        self.fails = False
+        self._rests_until = 0.0
         self._on_pruned = on_pruned
         self._queue = Queue()
         self._abandoned = threading.Event()
@@ -115,10 +118,6 @@ class Writer:
     def _begun(self, row: RunRow, length: int | None) -> RunRow:
         return replace(row, scheduler=self.scheduler, submission_nbytes=length)
 
-    def mark(self, run: str, status: str, counts: Mapping[str, Any] | None = None) -> None:
-        """Note where a run is that goes on, and what has been counted so far."""
-        self._queue.put(Item(run, partial(statements.mark, run, status, counts)))
-
     def report(self, run: str, data: bytes) -> None:
         """Keep what a unit has told."""
         if not self._queue.offer(Item(run, partial(statements.report, run, data), told=len(data))):
@@ -139,9 +138,9 @@ class Writer:
         error: Mapping[str, Any] | None = None,
         failed: str | None = None,
         result: bytes | None = None,
-        counts: Mapping[str, Any] | None = None,
+        counts: Callable[[], Mapping[str, int] | None] | None = None,
     ) -> None:
-        """Keep how a run ended, and its result, unless that is longer than 1 MiB."""
+        """Keep how a run ended, and its result, unless that is longer than 1 MiB; `counts` is called in the thread."""
         length = statements.kept_length(result, MOST_RESULT)
         words = (run, status, ended, error, failed)
         if length is not None and length != NOT_KEPT:
@@ -151,8 +150,8 @@ class Writer:
         self._queue.put(Item(run, partial(statements.end, *words, None, length, counts)))
 
     def then(self, run: str, action: Callable[[], object]) -> None:
-        """Have something done in the thread, after what was given before."""
-        self._queue.put(Item(run, partial(_done, action)))
+        """Have something done in the thread, when what was given before is written."""
+        self._queue.put(Item(run, list, after=action))
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was given is written, at most so many seconds; tell whether it is."""
@@ -173,7 +172,9 @@ class Writer:
         more = False
         while not self._abandoned.is_set():
             batch = self._queue.take(0 if more else self._file.beat_due)
-            self._persist(partial(self._file.write, [*_encoded(batch.items), *statements.dropped(batch.dropped)]))
+            batched = [*_encoded(batch.items), *statements.dropped(batch.dropped)]
+            if self._persist(partial(self._write, batched)):
+                _follow(batch.items)
             self._queue.done(batch)
             more = not self._queue.closing and self._prune(more or bool(batch.items) or self._file.look_due)
             if self._queue.closing and self._queue.empty:
@@ -182,15 +183,27 @@ class Writer:
         with suppress(Exception):
             self._file.let_go()
 
-    def _prune(self, due: bool) -> bool:
-        return due and bool(self._persist(partial(self._file.prune, self._tell), tries=1))
+    def _write(self, batch: list[Statement]) -> bool:
+        self._file.write(batch)
+        return True
 
-    def _tell(self, ids: list[str]) -> None:
+    def _prune(self, due: bool) -> bool:
+        if not due or time.monotonic() < self._rests_until:
+            return False
+        more = self._persist(partial(self._file.prune, self._tell), tries=1)
+        if more is None:
+            # What is too old can stay for a while, and is not worth a word each time.
+            self._rests_until = time.monotonic() + _LONGEST_PAUSE
+        return bool(more)
+
+    def _tell(self, leftovers: list[Leftover]) -> None:
         try:
             if self._on_pruned is not None:
-                self._on_pruned(ids)
+                self._on_pruned(leftovers)
         except Exception:
-            logger.exception("runs %s are not kept any more, and what is to be done then has failed", ", ".join(ids))
+            logger.exception(
+                "runs %s are not kept any more, and what is to be done then has failed", ", ".join(one.run for one in leftovers)
+            )
 
     def _persist(self, action: Callable[[], Any], tries: float = float("inf")) -> Any:
         """Do something with the file, again and again where it fails."""
@@ -206,6 +219,7 @@ class Writer:
                 self._queue.pause(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
+                self.fails = False
                 if failed:
                     logger.info("the history %s is written again, after %d failures", self.path, failed)
                 return done
@@ -213,17 +227,17 @@ class Writer:
 
     def _note(self, error: Exception, failed: int) -> None:
         self._failures += 1
+        self.fails = True
         with suppress(Exception):
             self._file.let_go()
         if not _may_pass(error):
             logger.error("daskflow: a fault of ours: something is not kept in the history %s", self.path, exc_info=error)
         elif failed == 1:
             logger.error(
-                "the history %s cannot be written, and is tried again until it can: %s: %s; runs go on, and reports and log lines "
+                "the history %s cannot be written, and is tried again until it can: %s; runs go on, and reports and log lines "
                 "that do not find room are dropped meanwhile",
                 self.path,
-                type(error).__name__,
-                error,
+                schema.described(error),
             )
 
 
@@ -235,9 +249,14 @@ def _may_pass(error: Exception) -> bool:
     return type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError) or isinstance(error, OSError | HistoryError)
 
 
-def _done(action: Callable[[], object]) -> list[Statement]:
-    action()
-    return []
+def _follow(items: list[Item]) -> None:
+    """Do what is to be done when items are written."""
+    for item in items:
+        if item.after is not None:
+            try:
+                item.after()
+            except Exception:
+                logger.exception("what was to be done when run %s had ended has failed", item.run)
 
 
 def _encoded(items: list[Item]) -> list[Statement]:

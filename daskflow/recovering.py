@@ -34,7 +34,8 @@ begin: Callable[[Any, Mapping[str, Any], Mapping[str, Any], Source], Run] | None
 def recover(archive: Archive, row: RunRow, client: Any, entity: Any, checkpoint: str | None) -> Run:
     """Go on from a run; see :meth:`daskflow.runview.RunView.recover`."""
     if row.status == Status.SUCCEEDED:
-        raise InputError(f"run {row.id} has succeeded, so there is nothing to recover; to run it again: daskflow rerun {row.id}")
+        again = f"run {row.entity} again" if row.cached else f"to run it again: daskflow rerun {row.id}"
+        raise InputError(f"run {row.id} has succeeded, so there is nothing to recover; {again}")
     if row.live:
         raise InputError(f"run {row.id} is {row.status}; cancel it before it is recovered: daskflow cancel {row.id}")
     source = Source(row.id, row.target.get("lineage") or row.id, recovers=True, outputs=row.target.get("outputs"))
@@ -57,7 +58,13 @@ def submitted(archive: Archive, row: RunRow, entity: Any = None) -> Submission:
     """
     data = archive.ask("submission", row.id)
     if data is None:
-        why = "it was larger than 256 MiB" if row.submission_nbytes == NOT_KEPT else "the history does not have it"
+        why = (
+            "it was larger than 256 MiB"
+            if row.submission_nbytes == NOT_KEPT
+            else "all its results were in the cache"
+            if row.cached
+            else "the history does not have it"
+        )
         raise InputError(f"what run {row.id} of {row.name} executed is not kept ({why}); run {row.entity} with its inputs again")
     now = entity if entity is not None else current(row.target)
     stored = submissions.unpacked(data, by_name=now is not None)

@@ -40,6 +40,7 @@ def run_plain(view: RunView) -> dict[str, Any]:
         "failed": row.failed,
         "error": error_plain(row.id, row.error),
         "counts": dict(view.counts),
+        "cached": row.cached,
         "dropped": {"reports": row.dropped_reports, "logs": row.dropped_logs},
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from daskflow import failed, recovering
 from daskflow.children import Children, Family
 from daskflow.entries import Damaged
-from daskflow.errors import InputError, RunCancelled, SchedulerLost
+from daskflow.errors import InputError, RunCancelled, SchedulerLost, UnknownRun
 from daskflow.historyrows import LogLine, RunRow
 from daskflow.keeping import Keeping
 from daskflow.outputs import Outputs, result_name
@@ -48,14 +50,18 @@ class RunView:
         self._row = row
         self._state: RunState | None = None
         self._seq = 0
+        self._taking_up = threading.Lock()
 
     # ------------------------------------------------------------ what it is
 
     @property
     def row(self) -> RunRow:
-        """All that is kept of it in one place: entity, inputs in short, labels, owner, and more."""
+        """All that is kept of it in one place; ``UnknownRun`` where it was executing, and has been removed from the history since."""
         if self._row.live:
-            self._row = self._archive.ask("run", self.id) or self._row
+            row = self._archive.ask("run", self.id)
+            if row is None:
+                raise UnknownRun(f"the history does not have run {self.id} any more: it was removed since it was looked up")
+            self._row = row
         return self._row
 
     @property
@@ -112,17 +118,18 @@ class RunView:
         return events, Status(state.status).ended
 
     def _take_up(self, tell: Callable[[Iterable[NodeEvent]], object]) -> RunState:
-        # An end that is known comes after all that is told: it is asked for first.
-        row = self.row
-        state = self._state
-        if state is None:
-            state = self._state = RunState(self.id, row.name, row.entity, row.kind, "RUNNING", started=row.started)
-        for seq, report in self._archive.ask("reports_since", self.id, self._seq):
-            tell(state.tell(report))
-            self._seq = seq
-        if row.ended is not None and not Status(state.status).ended:
-            tell(state.end(row.status, row.ended, row.failed, failed.line_of(self.id, row.error)))
-        return state
+        with self._taking_up:
+            # An end that is known comes after all that is told: it is asked for first.
+            row = self.row
+            state = self._state
+            if state is None:
+                state = self._state = RunState(self.id, row.name, row.entity, row.kind, "RUNNING", started=row.started)
+            for seq, report in self._archive.ask("reports_since", self.id, self._seq):
+                tell(state.tell(report))
+                self._seq = seq
+            if row.ended is not None and not Status(state.status).ended:
+                tell(state.end(row.status, row.ended, row.failed, failed.line_of(self.id, row.error)))
+            return state
 
     def tree(self, path: str = "", *, depth: int | None = None, width: int = 120) -> str:
         """Return its nodes as text, one below the other; a map, and a loop, is one row with what of it is worth seeing.
@@ -167,6 +174,9 @@ class RunView:
     @property
     def counts(self) -> Mapping[str, int]:
         """How many nodes it has, at any depth, by their phases."""
+        row = self.row
+        if row.ended is not None and row.counts:
+            return row.counts
         return {phase.value: count for phase, count in self.state.totals().items()}
 
     @property
@@ -257,7 +267,8 @@ class RunView:
                     return outputs.load(kept[0])
                 except Damaged as error:
                     raise InputError(f"the result of run {self.id} cannot be read: {kept[0].path} is damaged, {error}") from error
-        raise InputError(f"the result of run {self.id} is not kept; run it with checkpoint='all' to have it kept whatever its size")
+        how = "run it again, since the cache has it" if row.cached else "run it with checkpoint='all' to have it kept whatever its size"
+        raise InputError(f"the result of run {self.id} is not kept; {how}")
 
     def wait(self, timeout: float | None = None) -> RunView:
         """Wait until it has ended, however it ends.
@@ -269,9 +280,10 @@ class RunView:
         """
         until = None if timeout is None else time.monotonic() + timeout
         while self.row.live:
-            if until is not None and time.monotonic() >= until:
+            left = math.inf if until is None else until - time.monotonic()
+            if left <= 0:
                 raise TimeoutError(f"run {self.id} has not ended within {timeout} seconds")
-            time.sleep(_LOOK)
+            time.sleep(min(left, _LOOK))
         return self
 
     # ------------------------------------------------------------ going to a node

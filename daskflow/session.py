@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from daskflow import config, context, driver, nodecache, recovering, references, shipping, submissions
+from daskflow import cachedruns, config, context, driver, nodecache, recovering, references, shipping, submissions
 from daskflow import keeping as code
 from daskflow.caching import CacheSettings
 from daskflow.children import Family
@@ -169,10 +169,14 @@ def begin(entity: Entity[..., Any], inputs: Mapping[str, Any], given: Given, sou
     run_id = f"r{secrets.token_hex(5)}"
     scope = Scope.of_run(run_id, limit if limit >= 0 else None, config.get("max-parallelism"))
     scope = scope if plan is None else scope._replace(plans=(plan.plan,))
+    started = time.time()
     over = folded(entity, checked, scope, NodeCache(lambda: settings)) if probe is None else None
     if over is not None:
         value, report = over
-        return Run.folded(run_id, name, given.client or driver.known_client(), value, Family([report] if report else [], Status.SUCCEEDED))
+        client, about = given.client or driver.known_client(), submissions.about(whole, as_given, _plain(given), source, None)
+        assert settings is not None
+        told = cachedruns.tell(client, run_id, name, about, started, settings.url, report, value)
+        return Run.folded(run_id, name, client, value, Family([report] if report else [], Status.SUCCEEDED), told)
     keeping = _keeping(mode, run_id, source)
     message = _message(entity, checked, scope, settings, Terms(plan=plan) if plan is not None else NOTHING, keeping)
     message["about"] = submissions.about(whole, as_given, _plain(given), source, keeping.lineage if keeping is not None else None)
@@ -183,17 +187,17 @@ def begin(entity: Entity[..., Any], inputs: Mapping[str, Any], given: Given, sou
         client, close = _current_client()
     # Whoever goes on from a run whose cluster was its own looks for no scheduler.
     message["about"]["embedded"] = close is not None
-    started = Run(run_id, name, client, close)
+    run = Run(run_id, name, client, close)
     message["name"] = name
     try:
-        started._start(message)
+        run._start(message)
         if probe is not None:
-            probe.follow(started)
+            probe.follow(run)
     except BaseException:
         if close is not None:
             close()
         raise
-    return started
+    return run
 
 
 def _plain(given: Given) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pickle
 import socket
 import sys
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from daskflow import classes, shipping, shortform
@@ -78,7 +79,7 @@ def about(entity: Any, inputs: Mapping[str, Any], given: Mapping[str, Any], sour
         "target": target(entity),
         "inputs": {name: _short(name, value) for name, value in inputs.items()},
         "labels": dict(getattr(entity, "labels", None) or {}),
-        "owner": _owner(),
+        "owner": _owner(os.getuid()),
         "source": source.run if source is not None else None,
         "mode": "MANUAL" if source is None else "RECOVERED" if source.recovers else "RELAUNCH",
         "lineage": lineage,
@@ -90,11 +91,12 @@ def _short(name: str, value: Any) -> str:
     return "***" if shortform.is_secret(name) else shortform.value(value)
 
 
-def _owner() -> str:
+@cache
+def _owner(uid: int) -> str:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
-        user = str(os.getuid())
+        user = str(uid)
     return f"{user}@{socket.gethostname()}"
 
 

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from daskflow.archive import LocalArchive, RemoteArchive
+from daskflow import driver
+from daskflow.archive import Archive, LocalArchive, RemoteArchive
 from daskflow.errors import UnknownRun
 from daskflow.runview import RunView
 
@@ -18,6 +19,9 @@ class Viewed:
     id: str
     _client: Any
     _view: RunView | None = None
+    _by_client = False
+    #: Waits until the history has the run, where it is told of it by the way.
+    _told: Callable[[], object] | None = None
 
     async def _begun(self) -> None:
         raise NotImplementedError
@@ -29,7 +33,7 @@ class Viewed:
         Raises
         ------
         UnknownRun
-            When the history does not have it: all its results were in the cache, or no history is kept.
+            When the history does not have it: it was removed, or no history is kept.
         """
         return self._looked(lambda view: view)
 
@@ -86,13 +90,18 @@ class Viewed:
             return use(self._found())
 
     def _found(self) -> RunView:
-        if self._view is None:
-            client = self._client
-            archive = RemoteArchive(client) if client is not None and client.status == "running" else LocalArchive()
+        client = self._client
+        by_client: bool = client is not None and driver.is_open(client)
+        # Once the client is closed, as that of a run with a cluster of its own is, there is only the file.
+        if self._view is None or (self._by_client and not by_client):
+            if self._told is not None:
+                self._told()
+            archive: Archive = RemoteArchive(client) if client is not None and by_client else LocalArchive()
             row = archive.ask("run", self.id)
             if row is None:
                 raise UnknownRun(
-                    f"the history does not have run {self.id}: all its results were in the cache, or daskflow.history.enabled is false"
+                    f"{archive} does not have run {self.id}: it was removed, or is not kept, since daskflow.history.enabled is false or "
+                    "the file cannot be written, of which the scheduler's log says more"
                 )
-            self._view = RunView(archive, row)
+            self._view, self._by_client = RunView(archive, row), by_client
         return self._view

@@ -16,10 +16,10 @@ _PLUGIN = "daskflow_plugins.pytest_plugin"
 # Where the project is installed, pytest has found the plug-in itself.
 pytest_plugins = ["pytester", *([] if any(one.value == _PLUGIN for one in entry_points(group="pytest11")) else [_PLUGIN])]
 
-#: Threads that libraries keep for the whole process, and ours: one goes a second after the last unit, the other one with the scheduler.
+#: Threads that libraries keep for the whole process, and ours: some go a second after they were last used, one with the scheduler.
 _KEPT = (
     *("Profile", "IO loop", "AsyncProcess", "Dask-Callback", "TCP-Executor", "Dask-Offload", "asyncio_", "QueueFeederThread"),
-    *("daskflow-watchdog", "daskflow-history"),
+    *("daskflow-watchdog", "daskflow-history", "daskflow-cached-runs"),
 )
 
 

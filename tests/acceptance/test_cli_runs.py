@@ -397,12 +397,12 @@ def test_a_run_that_ends_while_that_is_asked(place: Place, tmp_path: Path, answe
     assert command.printed == "stopped\n"
 
 
-def test_what_was_cached_cannot_be_left(place: Place) -> None:
-    """Where there was nothing to run, there is nothing to be found by the id, and that is said."""
+def test_what_was_cached_is_found_by_its_id(place: Place) -> None:
+    """A run of which all was in the cache is left at once, and is in the history like others."""
     assert place.run("known", "--a", "1").stdout == "1\n"
-    done = place.run("known", "--a", "1", "--detach", "--json")
-    run = json.loads(done.stdout)["run"]
-    assert done.stderr.startswith(f"daskflow: the result of run {run} was in the cache, and it is in no history; ")
+    run = json.loads(place.run("known", "--a", "1", "--detach", "--json").stdout)["run"]
+    told = json.loads(place.look("show", run, "--json").stdout)["run"]
+    assert (told["status"], told["cached"]) == ("SUCCEEDED", True)
 
 
 def test_a_cluster_of_its_own_is_not_left(place: Place) -> None:

@@ -83,7 +83,7 @@ async def test_what_was_cached_in_process_is_there_on_a_cluster(c: Any, s: Any, 
 
 @over()
 async def test_a_run_whose_result_is_there_goes_nowhere(c: Any, s: Any, folder: Path) -> None:
-    """A run that is wholly in the cache is over at once: the scheduler is not even told of it."""
+    """A run that is wholly in the cache is over at once: nothing of it is submitted."""
     assert await fl.run(cached.double, folder=str(folder), num=4, client=c) == 8
     assert await fl.run(cached.chain, folder=str(folder), num=4, client=c) == 6
     marks(folder)

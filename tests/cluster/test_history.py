@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import threading
+import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
+from distributed import Client, LocalCluster
 from distributed.utils_test import captured_logger
 
 import daskflow as fl
 from daskflow import config
+from daskflow.chronicle import forget
+from daskflow.errors import HistoryError, InputError, UnknownRun
 from daskflow.history import History
+from daskflow.historyschema import APPLICATION
+from daskflow.historywriter import Writer
 from tests import programs
 from tests.cluster.support import assert_nothing_left, coordinator, on_cluster
 
@@ -71,3 +81,161 @@ async def test_a_history_that_cannot_be_kept_is_no_runs_concern(c: Any, s: Any, 
     finally:
         os.chmod(os.path.dirname(path), 0o700)
     assert history().runs() == []
+
+
+@fl.task(cache=True, cache_version="1")
+def kept_task(a: int) -> int:
+    return a + 1
+
+
+@fl.workflow
+def kept_wf(a: list[int]) -> list[int]:
+    return fl.map_task(kept_task)(a=a)
+
+
+def as_listed(id: str, client: Any = None) -> tuple[Any, ...]:
+    view = fl.get_run(id, client=client)
+    return view.status, view.row.cached, view.outputs, dict(view.counts), dict(view.inputs)
+
+
+@on_cluster()
+async def test_a_run_that_was_in_the_cache_is_in_the_history(c: Any, s: Any, *workers: Any) -> None:
+    """A run of which nothing is executed is listed, with its result; whoever asks its handle need not wait for that."""
+    assert await fl.run(kept_wf, a=[1, 2], client=c) == [2, 3]
+    runs = [fl.submit(kept_wf, {"a": [1, 2]}, client=c, name="again") for _ in range(3)]
+    for run in runs:
+        assert await run == [2, 3]
+        assert (await run.view).id == run.id
+        assert (await run.node()).phase == "SUCCEEDED"
+        listed = ("SUCCEEDED", True, [2, 3], {"SUCCEEDED": 3}, {"a": "[1, 2]"})
+        assert await asyncio.to_thread(as_listed, run.id, c) == listed
+    assert [run.name for run in history().runs()] == ["again"] * 3 + ["kept_wf"]
+    with pytest.raises(InputError, match=r"what run r.* executed is not kept \(all its results were in the cache\)"):
+        await runs[0].rerun()
+    await assert_nothing_left(s)
+
+
+def test_a_run_that_was_in_the_cache_where_there_is_no_cluster() -> None:
+    """Without a client, this process writes it down itself, in a thread that goes."""
+    kept_wf(a=[1, 2])
+    began = time.time()
+    run = fl.run(kept_wf, a=[1, 2])
+    ended = time.time()
+    assert run.outputs == [2, 3]
+    row = run.view.row
+    assert began <= row.started <= row.ended <= ended
+    assert as_listed(run.id) == ("SUCCEEDED", True, [2, 3], {"SUCCEEDED": 3}, {"a": "[1, 2]"})
+    for one in threading.enumerate():
+        if one.name == "daskflow-cached-runs":
+            one.join(30)
+    assert not any(one.name.startswith("daskflow-") for one in threading.enumerate())
+    with dask.config.set({"daskflow.history.enabled": False}):
+        unknown = fl.run(kept_wf, a=[1])
+        with pytest.raises(UnknownRun, match="the history /.* does not have run .*daskflow.history.enabled is false"):
+            _ = unknown.view
+
+
+@fl.task
+def breaks(a: int) -> int:
+    if a == 3:
+        raise programs.Broken("no")
+    time.sleep(0.02)
+    return a
+
+
+@fl.workflow
+def some_break(a: list[int]) -> list[int]:
+    return fl.map_task(breaks)(a=a)
+
+
+@on_cluster(spill_after="0ms")
+async def test_nodes_are_counted_when_a_run_ends(c: Any, s: Any, *workers: Any) -> None:
+    """The history has how many nodes a run had, by their phases, as whoever folds all that was told finds: of one that succeeded, failed,
+    or was cancelled."""
+    ended = fl.run(programs.multi_wf, l=[1, 2, 3], chunk=2, client=c)
+    await ended
+    failed = fl.run(some_break, a=list(range(8)), client=c)
+    with pytest.raises(programs.Broken):
+        await failed
+    cancelled = fl.run(programs.naps, n=list(range(20)), seconds=0.2, client=c)
+    while not (known := coordinator(s).register.runs.get(cancelled.id)) or not known.story.reports:
+        await asyncio.sleep(0.01)
+    await cancelled.cancel()
+    for run in (ended, failed, cancelled):
+        view = await asyncio.to_thread(fl.get_run, run.id, client=c)
+        counts = await asyncio.to_thread(lambda view=view: {one.value: count for one, count in view.state.totals().items()})
+        assert view.row.counts == counts == dict(view.counts)
+        assert counts
+    await assert_nothing_left(s)
+
+
+@on_cluster()
+async def test_a_history_of_a_newer_version_is_no_runs_concern(c: Any, s: Any, *workers: Any) -> None:
+    """Runs go on; the scheduler's log, and whoever asks for runs, is told what to do; and nothing is kept that nobody can find."""
+    path = config.get("history.path")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"CREATE TABLE runs (id); PRAGMA user_version = 99; PRAGMA application_id = {APPLICATION}")
+    with captured_logger("daskflow.chronicle") as log:
+        for a in range(2):
+            run = fl.run(programs.step1, a=a, client=c, checkpoint="all")
+            assert await run == a + 1
+    assert log.getvalue().count("of version 99, which a newer daskflow has written") == 1
+    assert "use that daskflow, or set daskflow.history.path to another file" in log.getvalue()
+    with pytest.raises(HistoryError, match="is of version 99"):
+        await asyncio.to_thread(fl.runs, client=c)
+    assert not os.path.exists(os.path.join(config.get("cache.url"), "outputs"))
+
+
+def being_removed() -> list[Any]:
+    with closing(sqlite3.connect(config.get("history.path"))) as connection:
+        return connection.execute("SELECT run FROM pruned UNION SELECT run FROM leftovers").fetchall()
+
+
+@on_cluster()
+async def test_what_a_pruned_run_kept_goes_from_where_its_driver_had_it(c: Any, s: Any, *workers: Any, tmp_path: Path) -> None:
+    """Outputs in another cache than the scheduler's go with the run, and those that a run which goes on from it may need only with that."""
+    elsewhere = tmp_path / "elsewhere"
+    await fl.run(programs.step1, a=1, client=c)
+    with dask.config.set({"daskflow.cache.url": str(elsewhere)}):
+        first = fl.run(some_break, a=list(range(4)), client=c, checkpoint="all")
+        with pytest.raises(programs.Broken):
+            await first
+        second = await first.recover()
+        with pytest.raises(programs.Broken):
+            await second
+    assert [one.name for one in (elsewhere / "outputs").iterdir()] == [first.id]
+    chronicle = coordinator(s).chronicle
+    for left in ([first.id], []):
+        await asyncio.to_thread(chronicle.flush, 10)
+        assert history().runs(name="some_break")
+        writer = Writer(config.get("history.path"), max_runs=1, on_pruned=forget)
+        while len(history().runs()) > 1 or being_removed():
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(writer.close, 10)
+        assert [one.name for one in (elsewhere / "outputs").iterdir()] == left
+        await fl.run(programs.step1, a=1, client=c)
+    await assert_nothing_left(s)
+
+
+@fl.workflow
+def waits_for_word() -> str:
+    return fl.wait_for_input("word", timeout=60.0, expected_type=str)
+
+
+@on_cluster()
+async def test_two_schedulers_share_a_history(c: Any, s: Any, *workers: Any) -> None:
+    """Runs of both are there, whichever is asked, and each is executing as long as its scheduler is there."""
+    async with LocalCluster(n_workers=1, processes=False, asynchronous=True, dashboard_address=":0") as other:
+        async with Client(other, asynchronous=True, set_as_default=False) as d:
+            runs = [(client, fl.run(programs.step1, a=a, client=client)) for a in range(10) for client in (c, d)]
+            for _, run in runs:
+                await run
+            for client in (c, d):
+                views = await asyncio.to_thread(fl.runs, client=client)
+                assert {view.id for view in views} >= {run.id for one, run in runs if one is client}
+            waiting = fl.run(waits_for_word, client=d)
+            await asyncio.to_thread(lambda: fl.get_run(waiting.id, client=d))
+            assert history().find(waiting.id).status == "RUNNING"
+    assert {run.id for run in history().runs()} == {*(run.id for _, run in runs), waiting.id}
+    assert history().find(waiting.id).status != "RUNNING"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -14,8 +16,8 @@ from click.testing import CliRunner
 from distributed import Event
 
 import daskflow as fl
-from daskflow import cli, nodelog
-from daskflow.errors import GateTimeout, InputError, OptionError, UnknownRun
+from daskflow import cli, config, nodelog
+from daskflow.errors import GateTimeout, InputError, OptionError, RunCancelled, SchedulerLost, UnknownRun
 from tests import programs
 from tests.cluster.support import assert_nothing_left, on_cluster
 
@@ -33,6 +35,14 @@ def waiting(name: list[str], a: list[int]) -> list[int]:
 
 
 waiting_lp = fl.LaunchPlan.create("tests.runs.waiting", waiting, labels={"team": "blue"})
+
+
+@fl.workflow
+def never_approved(a: int) -> int:
+    return fl.approve(programs.step1(a=a), "look", timeout=60.0)
+
+
+never_approved_lp = fl.LaunchPlan.get_or_create(never_approved)
 
 
 @fl.task
@@ -169,6 +179,49 @@ async def test_what_waits_cannot_wait_in_the_event_loop(c: Any, s: Any, *workers
         fl.runs(client=c)
 
 
+def test_a_run_is_looked_at_when_its_cluster_is_gone() -> None:
+    """The handle of a run with a cluster of its own tells of the run after that as before; a view by a closed client says what is wrong."""
+    run = fl.run(programs.naps, n=[1], seconds=0.1)
+    assert "naps" in run.tree()
+    view = run.view
+    run.wait()
+    assert run.counts == {"SUCCEEDED": 2}
+    assert len(run.view.outputs) == 1
+    with pytest.raises(SchedulerLost, match="the client of .* is closed; connect a new one"):
+        _ = view.state
+
+
+@on_cluster()
+async def test_a_run_that_was_removed_meanwhile(c: Any, s: Any, *workers: Any) -> None:
+    """Whoever waits for a run, or follows it, does not do so for ever when somebody removes it from the history."""
+    run = fl.run(never_approved, a=1, client=c)
+    view = await seen(run, c)
+    with closing(sqlite3.connect(config.get("history.path"))) as connection, connection:
+        connection.execute("DELETE FROM runs")
+    for wait in (view.wait, lambda: list(view.events())):
+        with pytest.raises(UnknownRun, match=f"does not have run {run.id} any more"):
+            await asyncio.to_thread(wait)
+    await run.cancel()
+
+
+@fl.workflow(failure_policy=fl.WorkflowFailurePolicy.FAIL_AFTER_EXECUTABLE_NODES_COMPLETE)
+def goes_on(a: int) -> int:
+    return never_approved_lp(a=programs.step1(a=a))
+
+
+@on_cluster()
+async def test_a_node_that_was_cancelled_while_it_waited(c: Any, s: Any, *workers: Any) -> None:
+    """A node that was cancelled before any worker had begun it has failed, for whoever looks at the run as for the run."""
+    run = fl.run(goes_on, a=1, client=c)
+    while not (gates := await run.gates):
+        await asyncio.sleep(0.01)
+    assert await run.cancel(gates[0].address)
+    with pytest.raises(RunCancelled):
+        await run
+    view = await seen(run, c)
+    assert await asyncio.to_thread(lambda: view.node("never_approved/look").phase) == "FAILED"
+
+
 @fl.task
 def odd(text: str, api_token: str) -> str:
     print(text)
@@ -289,3 +342,12 @@ async def test_a_node_whose_time_was_up(c: Any, s: Any, *workers: Any) -> None:
     nodes = await asyncio.to_thread(lambda: {node.address: str(node.phase) for node in view.nodes().items})
     assert nodes == {"too_long[0]": "SUCCEEDED", "too_long[1]": "TIMED_OUT"}
     assert (await asyncio.to_thread(view.node)).phase == "FAILED"
+
+
+@on_cluster()
+async def test_several_look_at_the_same_time(c: Any, s: Any, *workers: Any) -> None:
+    """However many look at once, also more than this process has threads for its event loop: each is answered, and sees the same."""
+    run = fl.run(programs.multi_wf, l=list(range(30)), chunk=2, client=c)
+    await run
+    looks = await asyncio.wait_for(asyncio.gather(*(run.nodes() for _ in range(40))), 30)
+    assert len({str(page) for page in looks}) == 1

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -91,15 +94,14 @@ def test_what_was_given_is_read_back(path: str) -> None:
     )  # fmt: skip
     with writing(path) as writer:
         writer.begin(full, b"what to run")
-        writer.mark(RUN, "RUNNING", {"RUNNING": 2})
         writer.report(RUN, b"one")
         writer.report(RUN, b"two")
         writer.logs(RUN, [(f"{RUN}:fit[0]", T + 1, "INFO", "a line"), ("fit[1]", T + 2, "stderr", "another")])
         assert writer.flush(30)
         live = History(path).run(RUN)
         assert live is not None
-        assert (live.live, live.status, live.counts, live.scheduler) == (True, "RUNNING", {"RUNNING": 2}, writer.scheduler)
-        writer.end(RUN, "FAILED", T + 5, {"failure": ("ValueError", b"\0pickled", None)}, "fit[1]", b"result", {"FAILED": 1})
+        assert (live.live, live.status, live.counts, live.scheduler) == (True, "RUNNING", {}, writer.scheduler)
+        writer.end(RUN, "FAILED", T + 5, {"failure": ("ValueError", b"\0pickled", None)}, "fit[1]", b"result", lambda: {"FAILED": 1})
     history = History(path)
     (found,) = history.runs()
     assert found == history.run(RUN) == history.find(RUN)
@@ -165,6 +167,12 @@ def test_runs_are_chosen(path: str) -> None:
         ({"status": "DONE"}, "no status 'DONE'; there are QUEUED, RUNNING"),
         ({"limit": -1}, "limit must be an integer from 0 on; got -1"),
         ({"offset": 1.5}, "offset must be an integer from 0 on; got 1.5"),
+        ({"name": 3}, "name must be a pattern in a text, such as 'fit\\*'; got 3"),
+        ({"entity": b"flows"}, "entity must be a pattern in a text"),
+        ({"labels": ["team"]}, r"labels must be a dict of text by name; got \['team'\]"),
+        ({"labels": {"team": 1}}, "labels must be a dict of text by name"),
+        ({"since": "yesterday"}, "since must be a datetime, or seconds since the epoch; got 'yesterday'"),
+        ({"until": float("nan")}, "until must be a datetime, or seconds"),
     ],
 )
 def test_what_cannot_be_chosen_is_refused(path: str, chosen: Any, text: str) -> None:
@@ -190,6 +198,9 @@ def test_runs_are_found_by_the_beginning_of_their_ids(path: str) -> None:
     for unknown in ("rx", "%", "_", ""):
         with pytest.raises(UnknownRun, match="begins with .*; the newest are rc6, rc5, rc4, rc3, rc2$"):
             history.find(unknown)
+    odd: Any = RUN.encode()
+    with pytest.raises(OptionError, match="the beginning of one, or as @last, in a text; got b'r01"):
+        history.find(odd)
     with pytest.raises(UnknownRun, match="no run @last-11: .* has 11$"):
         history.find("@last-11")
 
@@ -246,6 +257,15 @@ def test_awkward_texts_are_only_texts(path: str, text: str) -> None:
         writer.end(RUN, "FAILED", T, {"message": text})
     found = History(path).find("@last")
     assert (found.name, found.error) == (text, {"message": text})
+
+
+@pytest.mark.parametrize("key", ["$bytes", "$$bytes", "bytes", "$"])
+def test_a_users_key_is_no_sign_of_ours(path: str, key: str) -> None:
+    """A label whose key is what stands for bytes in the file is a label, and the listing of runs goes on."""
+    with writing(path) as writer:
+        writer.begin(row(labels={key: "blue"}))
+    assert History(path).find(RUN).labels == {key: "blue"}
+    assert [run.id for run in History(path).runs(labels={key: "blue"})] == [RUN]
 
 
 def test_long_texts_are_cut_and_say_so(path: str) -> None:
@@ -390,15 +410,85 @@ def test_an_older_file_is_brought_up_to_date(path: str, monkeypatch: pytest.Monk
     )
     monkeypatch.setattr(historyschema, "MIGRATIONS", [*first, second])
     assert History(path).find(RUN).status == "SUCCEEDED"
-    assert (ask(path, "PRAGMA user_version"), ask(path, "SELECT id, mood FROM runs")) == ([(2,)], [(RUN, "good")])
+    assert (ask(path, "PRAGMA user_version"), ask(path, "SELECT id, mood FROM runs")) == ([(len(first) + 1,)], [(RUN, "good")])
     monkeypatch.setattr(
         historyschema, "MIGRATIONS", [*first, second, ("INSERT INTO moods VALUES ('bad')",), ("INSERT INTO moods VALUES ('odd')",)]
     )
     with writing(path) as writer:
         writer.begin(row("r2"))
-    assert (ask(path, "PRAGMA user_version"), ask(path, "SELECT mood FROM moods")) == ([(4,)], [("good",), ("bad",), ("odd",)])
+    assert (ask(path, "PRAGMA user_version"), ask(path, "SELECT mood FROM moods")) == ([(len(first) + 3,)], [("good",), ("bad",), ("odd",)])
     assert [run.id for run in History(path).runs()] == ["r2", RUN]
     assert History(path).submission(RUN) == b"submission"
+
+
+def make_version_1(path: str) -> None:
+    """Make a file of the first version, with a run that keeps outputs, one that does not, and one that is being removed."""
+    os.makedirs(os.path.dirname(path), 0o700)
+    columns = (
+        "id, name, entity, kind, status, mode, started, ended, owner, labels, inputs, target, counts, scheduler, nbytes, "
+        "dropped_reports, dropped_logs"
+    )
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in historyschema.MIGRATIONS[0]:
+            connection.execute(statement)
+        for id, target in (("r1", {"outputs": "/cache", "lineage": "r0"}), ("r2", {"outputs": None, "lineage": None}), ("r3", {})):
+            values = (id, "fits", "flows.fits", "task", "SUCCEEDED", "MANUAL", T, T, "", "{}", "{}", to_json(target), "{}", "s", 0, 0, 0)
+            connection.execute(f"INSERT INTO runs ({columns}) VALUES ({', '.join('?' * len(values))})", values)
+        connection.execute("INSERT INTO pruned VALUES ('rgone')")
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA application_id = {historyschema.APPLICATION}")
+
+
+def test_a_file_of_the_first_version(path: str) -> None:
+    """It says now where outputs of its runs are, goes on removing what it had begun to, and takes what older writers write."""
+    make_version_1(path)
+    assert {run.id: (run.cache, run.lineage) for run in History(path).runs()} == {
+        "r1": ("/cache", "r0"), "r2": (None, None), "r3": (None, None),
+    }  # fmt: skip
+    # A writer of the first version has the file open, and knows nothing of the second.
+    ask(path, "INSERT INTO pruned VALUES ('rgone too')")
+    ask(path, "DELETE FROM runs WHERE id = 'r3'")
+    told: list[Any] = []
+    with writing(path, max_runs=1, on_pruned=told.extend):
+        until(lambda: len(told) >= 3 and not ask(path, "SELECT run FROM pruned UNION SELECT run FROM leftovers"), "word of all")
+    assert sorted(map(tuple, told)) == [("r1", "/cache", "r0"), ("rgone", None, "rgone"), ("rgone too", None, "rgone too")]
+    assert [run.id for run in History(path).runs()] == ["r2"]
+
+
+def test_outputs_go_with_the_last_run_that_may_need_them(path: str) -> None:
+    """Whoever asked is told where a run kept outputs, and of outputs that another run may go on from only when that is gone as well."""
+    told: list[Any] = []
+    with writing(path, max_runs=1, on_pruned=told.extend) as writer:
+        for number, cache in enumerate(["/a", "/b", "/a"]):
+            writer.begin(row(f"r{number}", started=T + number, cache=cache, lineage="r0"))
+            writer.end(f"r{number}", "FAILED", T + number)
+            assert writer.flush(30)
+        until(lambda: len(told) == 2, "word of two")
+        writer.begin(row("r3", started=T + 9))
+        writer.end("r3", "FAILED", T + 9)
+        until(lambda: len(told) == 3, "word of the third")
+    assert list(map(tuple, told)) == [("r0", "/a", None), ("r1", "/b", "r0"), ("r2", "/a", "r0")]
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_who_looks_while_the_tables_are_made_finds_ours(path: str, after: int) -> None:
+    """A file in which somebody makes the tables at this very moment is not taken for another program's."""
+    os.makedirs(os.path.dirname(path), 0o700)
+    historyschema.make_file(path)
+
+    class Interrupted(sqlite3.Connection):
+        """Has the tables made by somebody else between two questions."""
+
+        asked = 0
+
+        def execute(self, *given: Any) -> sqlite3.Cursor:
+            if self.asked == after:
+                historyschema.open_to_write(path).close()
+            self.asked += 1
+            return super().execute(*given)
+
+    with closing(sqlite3.connect(path, factory=Interrupted)) as connection:
+        assert historyschema.version_of(connection, path) in (0, len(historyschema.MIGRATIONS))
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -410,7 +500,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(path: str, monkeypatch
         patched.setattr(historyschema, "MIGRATIONS", [*historyschema.MIGRATIONS, good, bad])
         with pytest.raises(HistoryError, match="cannot be read: .*syntax error"):
             History(path).runs()
-    assert ask(path, "PRAGMA user_version") == [(1,)]
+    assert ask(path, "PRAGMA user_version") == [(len(historyschema.MIGRATIONS),)]
     assert ask(path, "SELECT name FROM sqlite_master WHERE name IN ('moods', 'other')") == []
     assert History(path).find(RUN).name == "fits"
 
@@ -422,7 +512,7 @@ def test_a_newer_file_is_refused_and_left(path: str) -> None:
     ask(path, "PRAGMA user_version = 99")
     before = Path(path).read_bytes()
     for use in (lambda: Writer(path), lambda: History(path).runs()):
-        with pytest.raises(HistoryError, match="is of version 99, which a newer daskflow has written, and this one reads up to 1"):
+        with pytest.raises(HistoryError, match="is of version 99, which a newer daskflow has written, and this one reads up to 2"):
             use()
     assert Path(path).read_bytes() == before
 
@@ -537,6 +627,21 @@ def test_a_run_goes_on_while_its_scheduler_is_there(path: str, fields: dict[str,
         assert ask(path, "SELECT status FROM runs") == [(status,)]
 
 
+def test_runs_of_a_scheduler_that_dies_are_noted_by_another_one(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever goes on writing notes after a while that another scheduler is gone: its runs can be removed, and its record is not kept."""
+    monkeypatch.setattr(historyfile, "LOOK", 0.05)
+    with writing(path, max_runs=1) as writer:
+        process = child(WRITE, path)
+        try:
+            said(process)
+            assert writer.flush(30)
+        finally:
+            killed(process)
+        writer.begin(row(started=T * 2))
+        until(lambda: [run.id for run in History(path).runs()] == [RUN], "the end of the others")
+        until(lambda: ask(path, "SELECT id FROM schedulers") == [(writer.scheduler,)], "the end of the record")
+
+
 def test_a_zombie_is_not_alive() -> None:
     """A process that has ended is gone, also where nobody has asked how it ended."""
     process = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
@@ -567,7 +672,7 @@ def test_the_oldest_go_when_there_are_too_many(path: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(historyfile, "STEP_RUNS", 3)
     monkeypatch.setattr(historyfile, "STEP_ROWS", 4)
     told: list[str] = []
-    with writing(path, max_runs=5, on_pruned=told.extend) as writer:
+    with writing(path, max_runs=5, on_pruned=lambda gone: told.extend(one.run for one in gone)) as writer:
         writer.begin(row("rlive", started=T - 100), b"s")
         for number in range(20):
             id = f"r{number:02}"
@@ -675,6 +780,68 @@ def test_a_full_disk_is_told_once_and_made_up_for(path: str) -> None:
     assert (found.status, len(History(path).reports("r1"))) == ("SUCCEEDED", 400)
 
 
+READ_ONLY = """
+    import codecs, fnmatch, logging, os, psutil, sqlite3, traceback, urllib.parse
+    import daskflow.historyfile, daskflow.history
+    from daskflow.history import History
+    logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(message)s", level=logging.INFO)
+    for name in ("ascii", "utf-8"):
+        # The interpreter's own files may be for root alone.
+        codecs.lookup(name)
+    path, folder = sys.argv[1], os.path.dirname(sys.argv[1])
+    os.makedirs(folder, 0o700)
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+        os.seteuid(65534)
+
+    def begin(writer, id):
+        writer.begin(RunRow(id=id, name="n", entity="e", started=1.0))
+
+    os.chmod(folder, 0o500)
+    writer = Writer(path)
+    begin(writer, "r1")
+    print("flushed", writer.flush(0.5), History(path).runs(), flush=True)
+    os.chmod(folder, 0o700)
+    print("flushed", writer.flush(60), writer.close(60), flush=True)
+    os.chmod(folder, 0o500)
+    os.chmod(path, 0o400)
+    print([run.id for run in History(path).runs()], flush=True)
+    writer = Writer(path)
+    begin(writer, "r2")
+    print("flushed", writer.flush(0.5), flush=True)
+    os.chmod(folder, 0o700)
+    os.chmod(path, 0o600)
+    print("flushed", writer.flush(60), [run.id for run in History(path).runs()], writer.close(60), flush=True)
+"""
+
+
+def test_a_folder_that_cannot_be_written_to() -> None:
+    """Writing says what to do, once, and is made up for; whoever reads finds what there is, also where there is nothing but the file."""
+    # Root can write everywhere, so somebody else does it, who may not come to where pytest's folders are.
+    with tempfile.TemporaryDirectory() as open_to_all:
+        os.chmod(open_to_all, 0o755)
+        path = f"{open_to_all}/kept/history.db"
+        process = child(READ_ONLY, path)
+        output, _ = process.communicate(timeout=120)
+    told = rf"ERROR the history {path} cannot be written, .*; make the file and its folder writable, or set daskflow.history.path"
+    again = rf"INFO the history {path} is written again"
+    expected = [
+        told,
+        r"flushed False \[\]$",
+        again,
+        "flushed True True",
+        r"\['r1'\]",
+        told,
+        "flushed False",
+        again,
+        r"flushed True \['r2', 'r1'\] True",
+    ]
+    lines = output.splitlines()
+    assert len(lines) == len(expected), output
+    for line, one in zip(lines, expected, strict=True):
+        assert re.match(one, line), output
+
+
 def test_a_lock_that_lasts_is_waited_for(path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """While somebody else has the file locked, readers read, and who writes tries again until it is free."""
     monkeypatch.setattr(historyschema, "BUSY", 0.05)
@@ -723,6 +890,45 @@ def test_a_file_that_was_removed_is_made_anew(path: str, monkeypatch: pytest.Mon
         writer.begin(row("r2"))
         assert writer.flush(30)
         assert [run.id for run in History(path).runs()] == ["r2"]
+
+
+def test_a_folder_that_was_removed_is_made_anew(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may remove the cache, with the history in it; what comes after that is kept, and the folder is its owner's alone."""
+    monkeypatch.setattr(historyfile, "BEAT", 0.01)
+    with writing(path) as writer:
+        assert writer.flush(30)
+        shutil.rmtree(os.path.dirname(path))
+        until(lambda: os.path.exists(path), "a new file")
+        writer.begin(row())
+        assert writer.flush(30)
+        assert [run.id for run in History(path).runs()] == [RUN]
+        assert os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
+
+
+def test_what_follows_is_done_when_the_rest_is_written(
+    path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is to be done after a run's end waits for that to be in the file, however long; what fails then is said, and harms nothing."""
+    monkeypatch.setattr(historyschema, "BUSY", 0.05)
+    seen: list[Any] = []
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    with writing(path) as writer:
+        writer.begin(row())
+        assert writer.flush(30)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            writer.end(RUN, "SUCCEEDED", T)
+            writer.then(RUN, fail)
+            writer.then(RUN, lambda: seen.append(History(path).find(RUN).status))
+            until(lambda: writer.failures, "a failure")
+            assert not seen
+            other.execute("ROLLBACK")
+        assert writer.flush(30)
+    assert seen == ["SUCCEEDED"]
+    assert f"what was to be done when run {RUN} had ended has failed" in caplog.text
 
 
 @pytest.mark.parametrize(
