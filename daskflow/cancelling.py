@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Seconds that whoever cancels waits at most for workers to say that they know.
 _PATIENCE = 0.5
+#: Seconds that the client of a run may take to be there.
+_GRACE = 60.0
 #: The owner of a run that is nobody's.
 _NOBODY = ""
 
@@ -66,6 +68,15 @@ class Cancelling:
             await asyncio.wait(asked, timeout=_PATIENCE)
         self._asked.pop((run.id, place), None)
         return found or any(answer.done() and answer.result() for answer in asked)
+
+    def orphaned(self, run: str) -> None:
+        """Take up a run whose client is not there: it may connect anew; of one that has died nobody would say that it is gone."""
+        asyncio.get_running_loop().call_later(_GRACE, self._drop_orphan, run)
+
+    def _drop_orphan(self, run: str) -> None:
+        record = self._of.ledger.runs.get(run)
+        if record is not None and not self.is_detached(run) and record.owner not in self._of.scheduler.clients:
+            self._of.drop(run)
 
     async def detach(self, run: str) -> str | None:
         """Have a run go on whoever goes, and be kept until somebody forgets it; return its status, ``None`` where it is not known."""

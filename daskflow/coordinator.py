@@ -1,8 +1,7 @@
 """The coordinator: carries events of clients, workers and Dask into the ledger, and its instructions out to Dask.
 
 It lives in the scheduler process, on its event loop. Nothing here decides; and nothing that goes wrong here may pass for
-success: a fault fails the run that it concerns, and is counted. It is one long file since it is one table: each message has its few
-lines, and all are about one object's state.
+success: a fault fails the run that it concerns, and is counted.
 """
 
 from __future__ import annotations
@@ -11,35 +10,30 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from daskflow.alarms import Alarms
 from daskflow.announcer import Announcer
+from daskflow.balance import Balance
 from daskflow.cancelling import Cancelling
 from daskflow.chronicle import Chronicle
 from daskflow.dask_tasks import DaskTasks
 from daskflow.failed import place_of
+from daskflow.hearing import Hearing
 from daskflow.ledger import Ledger
 from daskflow.pace import Pace
 from daskflow.payload import Payload
-from daskflow.records import Adopt, Create, Ended, FailedItem, Fell, Free, Lift, Status, Stop, Value, Wake, plain_failure
+from daskflow.records import Adopt, Create, Ended, Fell, Free, Lift, Status, Stop, Wake, plain_failure
 from daskflow.register import Entry, Register
 from daskflow.stranded import lacking
 from daskflow.versions import versions
-from daskflow.wire import read_pool, read_spec
+from daskflow.wire import read_spec
 
 if TYPE_CHECKING:
     from distributed.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
 
-#: Seconds from a change until units that wait at one worker are moved to another.
-_REBALANCE_AFTER = 0.1
-#: Seconds that a run waits for its first thread until others' units are cut.
-_STARVED_AFTER = 0.5
-#: Seconds that the client of a run may take to be there.
-_GRACE = 60.0
 #: Seconds for which the result of a run that was left is kept in the cluster.
 DETACHED_KEPT = 600.0
 
@@ -63,12 +57,10 @@ class Coordinator:
         self.announcer = Announcer(scheduler)
         self.alarms = Alarms(self._wake)
         self._scheduled = False
-        self._rebalancing: asyncio.TimerHandle | None = None
-        #: The runs of which nothing has been executed for a while, though it could be.
-        self._starved: set[str] = set()
-        self._looking: asyncio.TimerHandle | None = None
         self._pace = Pace()
         self.cancelling = Cancelling(self)
+        self.hearing = Hearing(self)
+        self._balance = Balance(self)
         self._handlers: dict[str, Callable[..., Any]] = {
             "daskflow_versions": self.versions,
             "daskflow_submit": self.submit,
@@ -93,17 +85,6 @@ class Coordinator:
             Ended: lambda one: self._ended(one.run),
             **self.cancelling.carriers,
         }
-        self._stream_handlers: dict[str, Callable[..., None]] = {
-            "daskflow-hello": self._on_hello,
-            "daskflow-spill": self._on_spill,
-            "daskflow-tail": self._on_tail,
-            "daskflow-fail": self._on_fail,
-            "daskflow-fall": self._on_fall,
-            "daskflow-item-failed": self._on_item_failed,
-            "daskflow-report": self._on_report,
-            "daskflow-result": self._on_result,
-            **self.cancelling.stream_handlers,
-        }
 
     def start(self) -> None:
         """Take up work.
@@ -119,7 +100,7 @@ class Coordinator:
                 "Dask would fail units that wait for their turn; unset it"
             )
         self.scheduler.handlers.update(self._handlers)
-        self.scheduler.stream_handlers.update({op: partial(self._hear, handler) for op, handler in self._stream_handlers.items()})
+        self.scheduler.stream_handlers.update(self.hearing.stream_handlers)
         self.workers_changed()
 
     # ------------------------------------------------------------ what clients ask
@@ -149,14 +130,8 @@ class Coordinator:
         )
         self.flush_soon()
         if client not in self.scheduler.clients:
-            # One that is connecting anew comes back; one that died just now does not, and nobody would say that it is gone.
-            asyncio.get_running_loop().call_later(_GRACE, self._drop_orphan, run)
+            self.cancelling.orphaned(run)
         return True
-
-    def _drop_orphan(self, run: str) -> None:
-        record = self.ledger.runs.get(run)
-        if record is not None and not self.cancelling.is_detached(run) and record.owner not in self.scheduler.clients:
-            self._retire(run)
 
     async def wait(self, run: str) -> dict[str, Any]:
         """Return what became of a run, once it has ended, and forget it, unless its result is still to be fetched, or it is detached."""
@@ -167,12 +142,12 @@ class Coordinator:
         outcome = self._outcome(run, entry)
         is_all = outcome["value"] is not None or outcome["status"] != Status.SUCCEEDED
         if is_all and not self.cancelling.is_detached(run):
-            self._retire(run)
+            self.drop(run)
         return outcome
 
     async def retire(self, run: str) -> None:
         """Forget a run."""
-        self._retire(run)
+        self.drop(run)
 
     async def code(self, digest: str) -> bytes | None:
         """Return a shipment."""
@@ -231,7 +206,8 @@ class Coordinator:
             "failure": None if failure is None else plain_failure(failure),
         }
 
-    def _retire(self, run: str) -> None:
+    def drop(self, run: str) -> None:
+        """End and forget a run."""
         self.ledger.retire(run)
         self.flush()
         self.tasks.forget_run(run)
@@ -240,89 +216,6 @@ class Coordinator:
             entry.ended.set()
             self.register.drop(run)
 
-    # ------------------------------------------------------------ what units say
-
-    def _hear(self, handler: Callable[..., object], **message: Any) -> None:
-        """Hear what a worker says; a fault of ours would have Dask take the worker for broken, and remove it."""
-        try:
-            handler(**message)
-        except Exception as error:
-            self._fault(message.get("key", ""), error)
-            self.flush_soon()
-
-    def _on_hello(self, worker: str, **_: Any) -> None:
-        self.announcer.add(worker)
-
-    def _on_spill(
-        self, worker: str, key: str, units: list[Any], values: list[Any], holds: list[Any], resume: bytes | None, report: bytes | None,
-        place: str,
-    ) -> None:  # fmt: skip
-        kept = [Value(name, (worker, tuple(place), nbytes)) for name, place, nbytes in values]
-        if self.tasks.is_on(key, worker):
-            self._note(key, report, place)
-            self._guarded(key, lambda: self._spill(key, units, holds, kept, resume))
-        self._disown_soon(worker, kept)
-
-    def _spill(self, key: str, units: list[Any], holds: list[Any], values: list[Value], resume: bytes | None) -> None:
-        accepted = self.ledger.spill(key, map(read_spec, units), filter(None, map(read_pool, holds)), values)
-        payload = self.tasks.payload(key)
-        if accepted and payload is not None and resume is not None:
-            payload.data = resume
-
-    def _on_tail(self, worker: str, key: str, units: list[Any], values: list[Any], output: str, report: bytes | None) -> None:
-        kept = [Value(name, (worker, tuple(place), nbytes)) for name, place, nbytes in values]
-        if self.tasks.is_on(key, worker):
-            self._note(key, report)
-            self._guarded(key, lambda: self.ledger.tail(key, map(read_spec, units), output, kept))
-        self._disown_soon(worker, kept)
-
-    def _disown_soon(self, worker: str, values: list[Value]) -> None:
-        """Once instructions are carried out, let the worker drop those values that were not taken up."""
-        if values:
-            keys = [value.key for value in values]
-            self.flush_soon()
-            asyncio.get_running_loop().call_soon(self.tasks.disown, keys, worker)
-
-    def _on_fail(
-        self, worker: str, key: str, failure: list[Any], report: bytes | None = None, run: str | None = None, whole: bool = False
-    ) -> None:
-        if self.tasks.is_on(key, worker):
-            entry, unit = self._note(key, report), self.ledger.units.get(key)
-            # There is none where the run has ended a moment ago: Dask is still to be told.
-            if entry is not None and unit is not None and entry.story.ended is None and not unit.domain:
-                entry.story.failed = run
-            self._guarded(key, lambda: self.ledger.fail(key, {"failure": failure}, whole))
-
-    def _on_fall(self, worker: str, key: str, domains: list[list[str]], failure: list[Any]) -> None:
-        if self.tasks.is_on(key, worker):
-            for domain in domains:
-                self._guarded(key, lambda domain=domain: self.ledger.fall(key, domain, {"failure": failure}))  # type: ignore[misc]
-
-    def _on_item_failed(self, worker: str, key: str, item: Any, failure: list[Any]) -> None:
-        if self.tasks.is_on(key, worker):
-            one = FailedItem(*item)
-            one = one._replace(domain=tuple(one.domain))
-            self._guarded(key, lambda: self.ledger.item_failed(key, one, {"failure": failure}))
-
-    def _on_report(self, worker: str, key: str, report: bytes | None, place: str = "") -> None:
-        if self.tasks.is_on(key, worker):
-            self._note(key, report, place)
-
-    def _on_result(self, worker: str, key: str, data: bytes) -> None:
-        if (entry := self._entry(key)) and self.tasks.is_on(key, worker):
-            entry.value = (key, data)
-
-    def _entry(self, key: str) -> Entry | None:
-        unit = self.ledger.units.get(key)
-        return self.register.runs.get(unit.run.id) if unit is not None else None
-
-    def _note(self, key: str, report: bytes | None, place: str = "") -> Entry | None:
-        unit = self.ledger.units.get(key)
-        if unit is None:
-            return None
-        unit.place = place
-        return self.tell(unit.run.id, report)
-
     def tell(self, run: str, report: bytes | None) -> Entry | None:
         """Keep what is told of a run, and write it down."""
         entry = self.register.runs.get(run)
@@ -330,15 +223,16 @@ class Coordinator:
             entry.story.tell(self.chronicle.report(run, report))
         return entry
 
-    def _guarded(self, key: str, action: Callable[[], object]) -> None:
+    def guarded(self, key: str, action: Callable[[], object]) -> None:
         """Do something for a unit; a fault of ours fails its run."""
         try:
             action()
         except Exception as error:
-            self._fault(key, error)
+            self.fault(key, error)
         self.flush_soon()
 
-    def _fault(self, key: str, error: Exception) -> None:
+    def fault(self, key: str, error: Exception) -> None:
+        """Count a fault at a unit, and fail its run."""
         self.faults += 1
         logger.error("daskflow: a fault at unit %s", key, exc_info=error)
         unit = self.ledger.units.get(key)
@@ -355,7 +249,7 @@ class Coordinator:
         try:
             self._follow(key, finish)
         except Exception as error:
-            self._fault(key, error)
+            self.fault(key, error)
         self.flush_soon()
 
     def _follow(self, key: str, finish: str) -> None:
@@ -417,7 +311,7 @@ class Coordinator:
     def client_gone(self, client: str) -> None:
         """Cancel and forget the runs of a client that is no more."""
         for run in [run for run in self.ledger.runs.values() if run.owner == client]:
-            self._retire(run.id)
+            self.drop(run.id)
 
     def restarted(self) -> None:
         """Fail everything: Dask has dropped all tasks."""
@@ -445,7 +339,7 @@ class Coordinator:
                 logger.exception("daskflow: a fault while instructing Dask")
                 for run in list(self.ledger.living()):
                     self.ledger.fail_run(run.id, {"fault": "an internal error in the scheduler; its log has the details"})
-        self._broadcast()
+        self._balance.look()
 
     def _carry_out(self, instructions: list[Any]) -> None:
         created: list[str] = []
@@ -460,7 +354,7 @@ class Coordinator:
                     self._carriers[type(one)](one)
             except Exception as error:
                 # Those after it are other runs' as well, and one may be the end of a run, which somebody waits for.
-                self._fault(getattr(one, "key", ""), error)
+                self.fault(getattr(one, "key", ""), error)
         self.tasks.start(created)
         self.tasks.lift([one.key for one in instructions if isinstance(one, Lift)])
         for run, keys in freed.items():
@@ -482,7 +376,7 @@ class Coordinator:
         entry.ended.set()
         if self.cancelling.is_detached(run):
             # Nobody may ever ask; the history has it then.
-            asyncio.get_running_loop().call_later(DETACHED_KEPT, self._retire, run)
+            asyncio.get_running_loop().call_later(DETACHED_KEPT, self.drop, run)
         value = entry.value[1] if entry.value is not None and record is not None and entry.value[0] == record.result else None
         self.chronicle.end(run, status, plain, value, entry.story.reports)
 
@@ -503,33 +397,4 @@ class Coordinator:
                 self._unready(one.key)
                 self.tasks.start([one.key])
         except Exception as error:
-            self._fault(one.key, error)
-
-    def _broadcast(self) -> None:
-        admission = self.ledger.admission
-        starving = admission.starving()
-        self._starved &= starving
-        if starving and self._looking is None:
-            self._looking = asyncio.get_running_loop().call_later(_STARVED_AFTER, self._look_for_starved, starving)
-        # Units that last hand over what they have not started when somebody has time for it: so they do for a run that gets nothing.
-        self.announcer.announce(admission.n_running < self.tasks.total_threads or bool(self._starved), admission.take_changed())
-        if admission.n_running > 1:
-            self._rebalance_soon()
-
-    def _look_for_starved(self, before: set[str]) -> None:
-        self._looking = None
-        self._starved = before & self.ledger.admission.starving()
-        self._broadcast()
-
-    def _rebalance_soon(self) -> None:
-        if self._rebalancing is None:
-            self._rebalancing = asyncio.get_running_loop().call_later(_REBALANCE_AFTER, self._rebalance)
-
-    def _rebalance(self) -> None:
-        self._rebalancing = None
-        try:
-            if self.tasks.rebalance(self.ledger.units):
-                self._rebalance_soon()
-        except Exception:
-            self.faults += 1
-            logger.exception("daskflow: a fault while moving units between workers")
+            self.fault(one.key, error)

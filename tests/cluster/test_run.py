@@ -364,7 +364,7 @@ async def test_a_large_result_comes_when_it_is_asked_for(c: Any, s: Any, *worker
 @on_cluster()
 async def test_a_client_that_leaves_while_it_submits(c: Any, s: Any, *workers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run whose client was gone when it arrived is not executed for nobody."""
-    monkeypatch.setattr("daskflow.coordinator._GRACE", 0.05)
+    monkeypatch.setattr("daskflow.cancelling._GRACE", 0.05)
     await fl.run(programs.step1, a=1, client=c)
     with monkeypatch.context() as patch:
         patch.setattr(c, "id", "gone")
