@@ -693,23 +693,6 @@ def test_the_oldest_go_when_there_are_too_many(path: str, monkeypatch: pytest.Mo
     assert len(history.logs("r19")) == 9
 
 
-def test_what_others_go_on_from_is_not_told_of(path: str) -> None:
-    """Who removes what is kept under a run's id is told of it when the last run that went on from it goes, even where it went before."""
-    told: list[str] = []
-    with writing(path, max_runs=2, on_pruned=told.extend) as writer:
-        for number, (id, lineage) in enumerate([("rfirst", "rfirst"), ("rsecond", "rfirst"), ("rother", "rother"), ("rlast", "rlast")]):
-            mode = "MANUAL" if id == lineage else "RECOVERED"
-            writer.begin(row(id, started=T + number, target={"lineage": lineage, "outputs": None}, mode=mode))
-            writer.end(id, "FAILED", T + number)
-            if id == "rother":
-                assert writer.flush(30)
-                until(lambda: "rfirst" not in {run.id for run in History(path).runs()}, "the end of the first")
-                until(lambda: not ask(path, "SELECT * FROM pruned"), "the end of it")
-                assert told == []
-        until(lambda: not ask(path, "SELECT * FROM pruned") and told, "the end of the second")
-    assert sorted(told) == ["rfirst", "rsecond"]
-
-
 def test_what_is_too_old_goes(path: str) -> None:
     """Runs go so long after their end; those that go on stay, whenever they began; an observer that fails changes nothing."""
 
