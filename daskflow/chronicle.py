@@ -147,13 +147,16 @@ class Chronicle:
         counts = partial(_counts, run, begun, list(reports), status, place)
         self._safely(run, lambda: writer.end(run, status.value, time.time(), failure, place, result, counts))
         # Nobody goes on from a run that has succeeded; but another may be going on from the one that this has gone on from.
-        if begun.outputs is not None and status is Status.SUCCEEDED:
-            writer.then(run, partial(self._forget, Outputs(*begun.outputs)))
+        if begun.outputs is not None and status is Status.SUCCEEDED and not self._are_used(begun.outputs):
+            writer.then(run, partial(self._forget, begun.outputs))
 
-    def _forget(self, outputs: Outputs) -> None:
-        used = [Outputs(*one.outputs).folder for one in list(self._begun.values()) if one.outputs is not None]
-        if outputs.folder not in used:
-            outputs.forget()
+    def _forget(self, outputs: tuple[str, str]) -> None:
+        # Another may have begun since.
+        if not self._are_used(outputs):
+            Outputs(*outputs).forget()
+
+    def _are_used(self, outputs: tuple[str, str]) -> bool:
+        return any(one.outputs == outputs for one in list(self._begun.values()))
 
     async def answer(self, asked: bytes) -> bytes:
         """Return, pickled, what the history says."""

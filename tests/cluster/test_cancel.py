@@ -219,12 +219,14 @@ async def test_each_kind_of_node_as_a_task_of_its_own(c: Any, s: Any, *workers: 
 async def test_what_waits_for_a_slot(c: Any, s: Any, *workers: Any, tmp_path: Path) -> None:
     """A run of a limited plan that waits for its turn is cancelled without the other's being touched."""
     path = tmp_path / "marks"
-    run = fl.run(catches, kind="slot", path=str(path), until=str(tmp_path / "never"), client=c)
+    enough = tmp_path / "enough"
+    run = fl.run(catches, kind="slot", path=str(path), until=str(enough), client=c)
     await until(lambda: words(path))
     units = coordinator(s).ledger.units
     await until(lambda: any(unit.state.value == "waiting" and unit.terms.plan is not None for unit in units.values()))
     (address,) = [unit.address for unit in units.values() if unit.state.value == "waiting" and unit.terms.plan is not None]
     assert await run.cancel(address)
+    enough.touch()
     assert await run == f"{address} was cancelled"
     await idle(workers)
     await assert_nothing_left(s)
