@@ -93,7 +93,7 @@ def test_on_a_cluster_that_goes_and_comes_back(tmp_path: Path, env: dict[str, st
     """Runs go to the cluster that is named. When its scheduler is gone, one tries again, and goes on when there is a new one."""
     with Cluster(tmp_path / "first", workers=1) as cluster:
         # One run is due at once; by the time that the other one is, the scheduler is gone.
-        soon = datetime.now(UTC) - timedelta(days=400) + timedelta(seconds=10)
+        soon = datetime.now(UTC) - timedelta(days=400) + timedelta(seconds=6)
         state = _state(tmp_path, {"long": LONG_AGO, "failed": soon})
         address = cluster.address
         arguments = ("long", "failed", "--state", str(state), "--catch-up", "last", "--scheduler", address, "--drain")
