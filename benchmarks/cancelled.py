@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import dask
+from common import processes
 from distributed import Client
 
 import daskflow as fl
@@ -170,33 +168,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--queued", type=int, nargs="+", default=[64, 10_000])
     given = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="daskflow-benchmark-"))
-    file = folder / "scheduler.json"
-    environment = {**os.environ, "DASK_DASKFLOW__CACHE__URL": str(folder / "cache")}
-    dask.config.set({"daskflow.cache.url": str(folder / "cache")})
-    command = [sys.executable, "-m", "dask"]
-    scheduler = [*command, "scheduler", "--port", "0", "--scheduler-file", str(file), "--no-dashboard"]
-    processes = [subprocess.Popen(scheduler, cwd=folder, env=environment, stderr=subprocess.DEVNULL)]
-    try:
-        while not file.exists():
-            time.sleep(0.1)
-        address = json.loads(file.read_text(encoding="utf-8"))["address"]
-        worker = [*command, "worker", address, "--nthreads", str(_THREADS), "--no-dashboard", "--no-nanny"]
-        processes += [subprocess.Popen(worker, cwd=folder, env=environment, stderr=subprocess.DEVNULL) for _ in range(_WORKERS)]
-        with Client(address) as client:
-            client.wait_for_workers(_WORKERS)
-            # A unit for each item: units that last would leave the other run no thread.
-            with dask.config.set({"daskflow.spill-after": 0}):
-                load = fl.run(fl.map_task(nap), a=list(range(_LOAD)), max_parallelism=0, client=client)
-            for n in given.queued:
-                rounds(client, n, given.rounds)
-            if load.status != "RUNNING":
-                raise AssertionError("the load was over too soon; give it more items")
-            load.cancel()
-    finally:
-        for process in reversed(processes):
-            process.kill()
-            process.wait()
+    with processes(_WORKERS, _THREADS) as (client, _):
+        # A unit for each item: units that last would leave the other run no thread.
+        with dask.config.set({"daskflow.spill-after": 0}):
+            load = fl.run(fl.map_task(nap), a=list(range(_LOAD)), max_parallelism=0, client=client)
+        for n in given.queued:
+            rounds(client, n, given.rounds)
+        if load.status != "RUNNING":
+            raise AssertionError("the load was over too soon; give it more items")
+        load.cancel()
 
 
 if __name__ == "__main__":

@@ -12,10 +12,14 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -101,6 +105,35 @@ class Row:
     daskflow_s: float
     against: str
     other_s: float
+
+
+@contextmanager
+def processes(workers: int, threads: int) -> Iterator[tuple[Client, dict[str, str]]]:
+    """Start a scheduler and workers, each a process of its own, with a cache of their own; give a client, and their environment."""
+    folder = tempfile.mkdtemp(prefix="daskflow-benchmark-")
+    file, cache = Path(folder) / "scheduler.json", os.path.join(folder, "cache")
+    environment = {**os.environ, "DASK_DASKFLOW__CACHE__URL": cache}
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> None:
+        command = [sys.executable, "-m", "dask", *arguments, "--no-dashboard"]
+        started.append(subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL))
+
+    try:
+        start("scheduler", "--port", "0", "--scheduler-file", str(file))
+        while not file.exists():
+            time.sleep(0.1)
+        address = json.loads(file.read_text(encoding="utf-8"))["address"]
+        for _ in range(workers):
+            start("worker", address, "--nthreads", str(threads), "--no-nanny")
+        with dask.config.set({"daskflow.cache.url": cache}), Client(address) as client:
+            client.wait_for_workers(workers)
+            yield client, environment
+    finally:
+        # Workers first: one whose scheduler is gone takes its time.
+        for process in reversed(started):
+            process.kill()
+            process.wait()
 
 
 def measure(client: Client, work: Workload, repeats: int) -> list[Row]:

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import dask
-from distributed import Client
+from common import processes
 
 import daskflow as fl
 
@@ -87,43 +83,25 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--children", type=int, default=10_000)
     given = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="daskflow-benchmark-"))
-    file = folder / "scheduler.json"
-    environment = {**os.environ, "DASK_DASKFLOW__CACHE__URL": str(folder / "cache")}
-    dask.config.set({"daskflow.cache.url": str(folder / "cache")})
-    command = [sys.executable, "-m", "dask"]
-    scheduler = [*command, "scheduler", "--port", "0", "--scheduler-file", str(file), "--no-dashboard"]
-    processes = [subprocess.Popen(scheduler, cwd=folder, env=environment, stderr=subprocess.DEVNULL)]
-    try:
-        while not file.exists():
-            time.sleep(0.1)
-        address = json.loads(file.read_text(encoding="utf-8"))["address"]
-        worker = [*command, "worker", address, "--nthreads", "2", "--no-dashboard", "--no-nanny"]
-        processes += [subprocess.Popen(worker, cwd=folder, env=environment, stderr=subprocess.DEVNULL) for _ in range(2)]
-        with Client(address) as client:
-            client.wait_for_workers(2)
-            fl.run(both, items=[1], children=1, client=client).result()
-            client.run_on_scheduler(watch)
-            client.run_on_scheduler(worst)
-            before, began = client.run_on_scheduler(rss), time.perf_counter()
-            run = fl.run(both, items=list(range(given.items)), children=given.children, client=client)
-            while run.status == "RUNNING":
-                time.sleep(0.02)
-            took, grown = time.perf_counter() - began, client.run_on_scheduler(rss) - before
-            print(f"{given.items} items and {given.children} child runs: {took:.2f} s")
-            print(f"scheduler: {grown / 2**20:.1f} MiB more, {grown / (given.items + given.children):.0f} bytes for each of them")
-            print(f"scheduler's event loop: held up for at most {client.run_on_scheduler(worst) * 1e3:.0f} ms")
-            run.result()
-            looked("tree(), all of it from the history", lambda: print(run.tree()))
-            looked("counts", lambda: print(dict(run.counts)))
-            looked("a page of the map, the slowest first", lambda: run.nodes("tiny", order="slow", limit=20))
-            print(f"meanwhile the event loop was held up for at most {client.run_on_scheduler(worst) * 1e3:.0f} ms")
-            show = [sys.executable, "-m", "daskflow", "show", run.id]
-            looked("daskflow show", lambda: subprocess.run(show, env=environment, check=True, stdout=subprocess.DEVNULL))
-    finally:
-        for process in reversed(processes):
-            process.kill()
-            process.wait()
+    with processes(2, 2) as (client, environment):
+        fl.run(both, items=[1], children=1, client=client).result()
+        client.run_on_scheduler(watch)
+        client.run_on_scheduler(worst)
+        before, began = client.run_on_scheduler(rss), time.perf_counter()
+        run = fl.run(both, items=list(range(given.items)), children=given.children, client=client)
+        while run.status == "RUNNING":
+            time.sleep(0.02)
+        took, grown = time.perf_counter() - began, client.run_on_scheduler(rss) - before
+        print(f"{given.items} items and {given.children} child runs: {took:.2f} s")
+        print(f"scheduler: {grown / 2**20:.1f} MiB more, {grown / (given.items + given.children):.0f} bytes for each of them")
+        print(f"scheduler's event loop: held up for at most {client.run_on_scheduler(worst) * 1e3:.0f} ms")
+        run.result()
+        looked("tree(), all of it from the history", lambda: print(run.tree()))
+        looked("counts", lambda: print(dict(run.counts)))
+        looked("a page of the map, the slowest first", lambda: run.nodes("tiny", order="slow", limit=20))
+        print(f"meanwhile the event loop was held up for at most {client.run_on_scheduler(worst) * 1e3:.0f} ms")
+        show = [sys.executable, "-m", "daskflow", "show", run.id]
+        looked("daskflow show", lambda: subprocess.run(show, env=environment, check=True, stdout=subprocess.DEVNULL))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 #: What others may ask of the history, by the names of its methods.
 ASKED = frozenset({"runs", "run", "find", "reports", "reports_since", "logs", "submission", "result"})
 _PATIENCE = 5.0  # seconds
+#: The text of a line; and what a line counts besides.
+_TEXT, _LINE = 3, 32
 #: So many threads read the file for others.
 _READERS = 4
 
@@ -58,8 +60,9 @@ class Chronicle:
         self._closed = False
         # Not the event loop's own threads: whoever asks may have all of those, where the client is in this process, too.
         self._readers = ThreadPoolExecutor(_READERS, "daskflow-history-reader")
-        #: Runs that are executing.
+        #: Runs that are executing; and how many bytes of log lines may still come of them.
         self._begun: dict[str, _Begun] = {}
+        self._room: dict[str, int] = {}
 
     def begin(self, run: str, name: str, message: Mapping[str, Any]) -> None:
         """Write down that a run begins, and what is needed to run the same again."""
@@ -69,6 +72,7 @@ class Chronicle:
             options["keeping"] = _only_taking_over(options["keeping"])
             return
         keeping = options["keeping"]
+        self._room[run] = options["logs.run_bytes"]
         self._begun[run] = _Begun(about["entity"], about["kind"], None if keeping is None else (keeping[1], keeping[2]))
         self._safely(run, lambda: writer.begin(self._row(run, name, about, options), submissions.packed(message)))
 
@@ -128,10 +132,23 @@ class Chronicle:
         rest, lines = without_logs(report)
         writer = self._writer
         if writer is not None:
-            self._safely(run, lambda: writer.logs(run, lines))
+            self._safely(run, lambda: self._keep_lines(writer, run, lines))
             if rest is not None:
                 writer.report(run, rest)
         return rest
+
+    def _keep_lines(self, writer: Writer, run: str, lines: Sequence[Any]) -> None:
+        room, kept = self._room.get(run, 0), 0
+        for line in lines:
+            room -= len(line[_TEXT]) + _LINE
+            if room < 0:
+                break
+            kept += 1
+        if run in self._room:
+            self._room[run] = room
+        writer.logs(run, lines[:kept])
+        if kept < len(lines):
+            writer.drop_logs(run, len(lines) - kept)
 
     def flush(self, timeout: float) -> bool:
         """Wait until all is written, at most so many seconds; tell whether it is."""
@@ -140,6 +157,7 @@ class Chronicle:
     def end(self, run: str, status: Status, failure: Mapping[str, Any] | None, result: bytes | None, reports: Sequence[bytes] = ()) -> None:
         """Write down how a run ended, with how many nodes it had by what its units told."""
         begun, writer = self._begun.pop(run, None), self._writer
+        self._room.pop(run, None)
         if writer is None or begun is None:
             return
         place = place_of(failure)

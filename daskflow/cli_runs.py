@@ -27,6 +27,7 @@ _ITEMS = 20  # on a page
 _MOST_INPUT = 100
 _MOST_LINES = 10_000  # of logs, that are read at once
 _WIDTH = 120  # without a terminal
+_DROPPED = "since they came faster than they could be written, or were more than a run may have"
 
 
 # ---------------------------------------------------------------- ls
@@ -162,7 +163,7 @@ def _headline(view: RunView) -> list[str]:
     if left_out := view.node().left_out:
         lines.append(f"  left out  {left_out}")
     if row.dropped_reports or row.dropped_logs:
-        lines.append(f"  dropped   {row.dropped_reports} reports and {row.dropped_logs} log lines came faster than they could be written")
+        lines.append(f"  dropped   {row.dropped_reports} reports and {row.dropped_logs} log lines, {_DROPPED}")
     return lines
 
 
@@ -275,7 +276,7 @@ def logs(run: str, follows: bool, failed: bool, scheduler: str | None, as_json: 
             say(_line(found.view.id, line, as_json))
         dropped = found.view.row.dropped_logs
         if dropped:
-            common.note(f"{dropped} lines of run {found.view.id} were not kept, since they came faster than they could be written")
+            common.note(f"{dropped} lines of run {found.view.id} were not kept, {_DROPPED}")
 
 
 def _lines(found: Found, follows: bool) -> Iterator[LogLine]:

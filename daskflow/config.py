@@ -180,6 +180,8 @@ KEYS: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
     "logs.level": ("INFO", _log_level),
     # What is told of one node, and a sixteenth of it more each second; of more, the oldest lines go.
     "logs.node-bytes": ("64KiB", _bytes),
+    # What is kept of all nodes of a run together; of more, the newest lines are counted alone.
+    "logs.run-bytes": ("64MiB", _bytes),
 }
 
 

@@ -128,7 +128,11 @@ class Writer:
         kept = list(lines)
         size = sum(len(line[3]) + _LINE for line in kept)
         if kept and not self._queue.offer(Item(run, partial(statements.logs, run, kept), told=size)):
-            self._queue.drop(run, logs=len(kept))
+            self.drop_logs(run, len(kept))
+
+    def drop_logs(self, run: str, count: int) -> None:
+        """Keep only how many log lines there were that are not kept."""
+        self._queue.drop(run, logs=count)
 
     def end(
         self,

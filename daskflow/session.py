@@ -242,7 +242,10 @@ def _limit(entity: Any, max_parallelism: int | None) -> int:
 
 
 #: What units must know of the configuration: that of the driver holds for the whole run.
-_UNIT_OPTIONS = ("spill-after", "chunk", "reference-bytes", "unit-output-bytes", "logs.enabled", "logs.level", "logs.node-bytes")
+_UNIT_OPTIONS = (
+    *("spill-after", "chunk", "reference-bytes", "unit-output-bytes"),
+    *("logs.enabled", "logs.level", "logs.node-bytes", "logs.run-bytes"),
+)
 
 
 def _cache_settings(entity: Any, cache: bool | None, overwrite: bool) -> CacheSettings | None:

@@ -247,6 +247,17 @@ async def test_odd_and_very_many_lines(c: Any, s: Any, *workers: Any) -> None:
     assert sum(len(line.text) for line in found) < 128 << 10
 
 
+@on_cluster(logs__run_bytes=2000)
+async def test_a_run_has_a_bound(c: Any, s: Any, *workers: Any) -> None:
+    """Of all nodes of a run together no more is kept than a run may have; how many lines were too many is counted."""
+    run = fl.run(fl.map_task(speak), a=list(range(40)), client=c)
+    await run
+    kept = told(s, run)
+    assert 20 < len(kept) < 60
+    (row,) = History(config.get("history.path")).runs()
+    assert row.dropped_logs == 160 - len(kept)
+
+
 @on_cluster(logs__enabled=False)
 async def test_nothing_where_it_is_switched_off(c: Any, s: Any, *workers: Any) -> None:
     """With ``logs.enabled`` off nothing is told."""

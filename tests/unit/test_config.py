@@ -50,6 +50,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         "logs.enabled": True,
         "logs.level": "INFO",
         "logs.node-bytes": 64 << 10,
+        "logs.run-bytes": 64 << 20,
         "checkpoint": "auto",
         "cache.enabled": True,
         "cache.memory-bytes": 64 << 20,
