@@ -6,6 +6,8 @@ import pickle
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from daskflow.errors import HistoryError
+
 
 class Told(NamedTuple):
     """What is told of the calls of one launch plan in one body, or map.
@@ -192,9 +194,25 @@ def write(parts: dict[str, Any]) -> bytes | None:
 
 
 def read(report: bytes) -> Report:
-    """Return what a report says."""
-    parts = pickle.loads(report)
-    for name, kind in (("told", Told), ("done", Done), ("open", Open)):
-        if name in parts:
-            parts[name] = [kind(*one) for one in parts[name]]
-    return Report(**parts)
+    """Return what a report says, which may be in a history that a newer version has written: what that says besides is passed over.
+
+    Raises
+    ------
+    HistoryError
+        When it is in a form that this version cannot read.
+
+    Examples
+    --------
+    >>> read(pickle.dumps({"epoch": 5.0, "news of tomorrow": [1], "open": [("a", "f", "task", 1.0, "", -1, "", "", 1.0, "more")]})).open
+    [Open(address='a', entity='f', kind='task', began=1.0, node='', place=-1, node_entity='', node_kind='', since=1.0)]
+    """
+    parts = {name: part for name, part in pickle.loads(report).items() if name in Report._fields}
+    try:
+        for name, kind in (("told", Told), ("done", Done), ("open", Open)):
+            if name in parts:
+                parts[name] = [kind(*one[: len(kind._fields)]) for one in parts[name]]
+        return Report(**parts)
+    except TypeError as error:
+        raise HistoryError(
+            "what was told of the run is in the form of another version of daskflow: look at it with that version"
+        ) from error
