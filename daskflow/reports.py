@@ -214,5 +214,5 @@ def read(report: bytes) -> Report:
         return Report(**parts)
     except TypeError as error:
         raise HistoryError(
-            "what was told of the run is in the form of another version of daskflow: look at it with that version"
+            "what was told of the run is in the form of another version of daskflow: look with that"
         ) from error
