@@ -1,6 +1,7 @@
 """The driver's side of the wire: what a client's event loop asks of the coordinator.
 
-Every failure of the network ends as one of our errors, which names the scheduler's address.
+Every failure of the network ends as one of our errors, which names the scheduler's address. It is one long file since it is one list of
+calls, each of which has its few lines and says what it raises.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run as it is looked at: :class:`RunView`, of one that executes, or of the past."""
+"""A run as it is looked at: :class:`RunView`, of one that executes, or of the past. It is long by what it says to users, as :class:`Run` is."""
 
 from __future__ import annotations
 
