@@ -213,6 +213,4 @@ def read(report: bytes) -> Report:
                 parts[name] = [kind(*one[: len(kind._fields)]) for one in parts[name]]
         return Report(**parts)
     except TypeError as error:
-        raise HistoryError(
-            "what was told of the run is in the form of another version of daskflow: look with that"
-        ) from error
+        raise HistoryError("what was told of the run is in the form of another version of daskflow: look with that") from error

@@ -1,4 +1,7 @@
-"""A run as it is looked at: :class:`RunView`, of one that executes, or of the past. It is long by what it says to users, as :class:`Run` is."""
+"""A run as it is looked at: :class:`RunView`, of one that executes, or of the past.
+
+It is long by what it says to users: all its verbs are documented in one place.
+"""
 
 from __future__ import annotations
 
