@@ -307,7 +307,8 @@ def test_nothing_stays_open() -> None:
         for _ in range(20):
             in_workflow(a=16)
             assert fl.map_task(fails, min_successes=0)(a=[13]) == [None]
-        assert psutil.Process().num_fds() <= before
+        # What others do in this process may open a file meanwhile; each run would leave three.
+        assert psutil.Process().num_fds() < before + 20
     finally:
         gc.enable()
 
