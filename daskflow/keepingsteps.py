@@ -23,6 +23,7 @@ class KeepingSteps:
 
     frame: Frame | None
     journal: Journal | None
+    cancelled: BaseException | None
     keeper: Keeper | None
     _notes: Any
     _since: float
@@ -59,6 +60,9 @@ class KeepingSteps:
 
     def _keep(self, keeper: Keeper, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any], value: Any, seconds: float) -> None:
         """Keep a node's output, if it is worth that."""
+        if self.cancelled is not None:
+            # It is dropped; and what the run keeps may be gone by now, with the last that could go on from it.
+            return
         # When what a run begins with has ended, so has the run in a moment: then nobody goes on from it.
         if (not frame.holds_run or keeper.keeps_all or seconds >= _WHILE) and keeper.worthwhile(seconds, value, inputs):
             self._wait(_keep, {"keeper": keeper, "address": _address(frame, slot), "entity": entity, "inputs": inputs, "value": value})

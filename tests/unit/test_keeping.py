@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import daskflow as fl
-from daskflow.errors import OptionError
+from daskflow.errors import OptionError, RunCancelled
 from daskflow.execute import Execution
 from daskflow.frame import Mark
 from daskflow.journal import Journal
@@ -224,6 +224,26 @@ def test_what_the_run_itself_gives_is_not_kept_beside_what_it_is_made_of(tmp_pat
     keeper = Keeper(Keeping(mode, str(tmp_path / "cache"), "r1"), "u", "r1")
     assert execute(around, {"seconds": 0.05}, keeper) == 0.05
     assert set(Outputs(str(tmp_path / "cache"), "r1").index()) == kept
+
+
+executing: list[Execution] = []
+
+
+@fl.task
+def is_cancelled_meanwhile(a: int) -> int:
+    executing[0].cancelled = RunCancelled("cancelled")
+    return a
+
+
+def test_what_was_cancelled_keeps_nothing(tmp_path: Any) -> None:
+    """A task that gives its result when its run was cancelled keeps it not: the run's folder may be gone already."""
+    keeper = Keeper(Keeping("all", str(tmp_path / "cache"), "r1"), "u", "r1")
+    executing[:] = [Execution(root_frame(is_cancelled_meanwhile, {"a": 1}, Scope.of_run("r1", None)))]
+    executing[0].keeper = keeper
+    with pytest.raises(RunCancelled):
+        executing[0].run()
+    keeper.close()
+    assert Outputs(str(tmp_path / "cache"), "r1").index() == {}
 
 
 @pytest.mark.parametrize("mode", ["some", None, True, "ALL"])
