@@ -164,8 +164,11 @@ class Chronicle:
         # Folding takes its time where there are many nodes, so that is done in the thread that writes.
         counts = partial(_counts, run, begun, list(reports), status, place)
         self._safely(run, lambda: writer.end(run, status.value, time.time(), failure, place, result, counts))
+        if begun.outputs is not None and status is not Status.SUCCEEDED:
+            # What still executes of it keeps what it gives: a thread cannot be ended, so that is there for whoever goes on.
+            writer.then(run, partial(_make, begun.outputs))
         # Nobody goes on from a run that has succeeded; but another may be going on from the one that this has gone on from.
-        if begun.outputs is not None and status is Status.SUCCEEDED and not self._are_used(begun.outputs):
+        elif begun.outputs is not None and not self._are_used(begun.outputs):
             writer.then(run, partial(self._forget, begun.outputs))
 
     def _forget(self, outputs: tuple[str, str]) -> None:
@@ -209,6 +212,14 @@ class Chronicle:
                 logger.error("daskflow keeps no history: %s", error)
                 self._closed = True
         return self._writer
+
+
+def _make(outputs: tuple[str, str]) -> None:
+    try:
+        Outputs(*outputs).make()
+    except (OSError, DaskflowError) as error:
+        # Whoever would have kept something there has said so already.
+        logger.debug("nothing more is kept at %s: %s", outputs[0], error)
 
 
 def _only_taking_over(keeping: tuple[str, str, str, bool] | None) -> tuple[str, str, str, bool] | None:

@@ -200,8 +200,11 @@ class Keeper:
         """Tell whether inputs are read through for a key at once, though what they are given to may take no longer."""
         return self._keeps and (self.keeps_all or self._sizeof(inputs) <= _LIGHT)
 
-    def keep(self, mark: Mark, value: Any) -> None:
-        """Keep an output; a failure is said once, and the run goes on."""
+    def keep(self, mark: Mark, value: Any, late: bool = False) -> None:
+        """Keep an output; a failure is said once, and the run goes on.
+
+        What comes late, when the run has ended without it, is kept only where the run's place is still there: nobody would remove it.
+        """
         try:
             entry = encoded(mark, value)
         except Exception as error:
@@ -209,10 +212,11 @@ class Keeper:
             return
         try:
             if self._writer is None:
-                self._writer = self._outputs.writer(self._name)
+                self._writer = self._outputs.writer(self._name, make=not late)
             self._writer.put(entry)
         except Exception as error:
-            self._warn("kept", error)
+            if not (late and isinstance(error, FileNotFoundError)):
+                self._warn("kept", error)
 
     def keep_result(self, value: Any, seconds: float) -> None:
         """Keep the result of the run, which took so long, for whoever asks when the cluster has it no more."""

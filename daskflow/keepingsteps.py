@@ -60,12 +60,11 @@ class KeepingSteps:
 
     def _keep(self, keeper: Keeper, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any], value: Any, seconds: float) -> None:
         """Keep a node's output, if it is worth that."""
-        if self.cancelled is not None:
-            # It is dropped; and what the run keeps may be gone by now, with the last that could go on from it.
-            return
         # When what a run begins with has ended, so has the run in a moment: then nobody goes on from it.
         if (not frame.holds_run or keeper.keeps_all or seconds >= _WHILE) and keeper.worthwhile(seconds, value, inputs):
-            self._wait(_keep, {"keeper": keeper, "address": _address(frame, slot), "entity": entity, "inputs": inputs, "value": value})
+            late = self.cancelled is not None
+            node = {"address": _address(frame, slot), "entity": entity, "inputs": inputs}
+            self._wait(_keep, {"keeper": keeper, **node, "value": value, "late": late})
 
     def _keep_result(self, keeper: Keeper, frame: GraphFrame, value: Any) -> None:
         """Keep what a body gave."""
@@ -78,7 +77,7 @@ class KeepingSteps:
         if frame.mark is not None:
             # Of what was handed over this execution knows only the end.
             if keeper.worthwhile(keeper.handed_over(seconds), value):
-                self._wait(keeper.keep, {"mark": frame.mark, "value": value})
+                self._wait(keeper.keep, {"mark": frame.mark, "value": value, "late": self.cancelled is not None})
         elif frame.given is not None and seconds >= keeper.least and frame.parent is not None:
             self._keep(keeper, frame.parent, frame.slot, frame.entity, frame.given, value, seconds)
 
@@ -105,7 +104,7 @@ def _address(frame: Frame, slot: int) -> str:
     return "" if frame.holds_run else node_address(frame, slot)
 
 
-def _keep(keeper: Keeper, address: str, entity: Any, inputs: dict[str, Any], value: Any) -> None:
+def _keep(keeper: Keeper, address: str, entity: Any, inputs: dict[str, Any], value: Any, late: bool) -> None:
     mark = keeper.mark(address, entity, inputs)
     if mark is not None:
-        keeper.keep(mark, value)
+        keeper.keep(mark, value, late)

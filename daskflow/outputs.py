@@ -106,9 +106,19 @@ class Outputs:
         """Where they are."""
         return f"{self.url}/{_FOLDER}/{self.lineage}"
 
-    def writer(self, name: str) -> Writer:
-        """Return what takes the entries of the unit of that name."""
-        return self._place.writer(f"{name}-{secrets.token_hex(4)}")
+    def writer(self, name: str, make: bool = True) -> Writer:
+        """Return what takes the entries of the unit of that name.
+
+        Raises
+        ------
+        FileNotFoundError
+            When their place is not there and is not to be made.
+        """
+        return self._place.writer(f"{name}-{secrets.token_hex(4)}", make)
+
+    def make(self) -> None:
+        """Make their place, so that even those may add to it that must not make it."""
+        self._place.make()
 
     def index(self) -> dict[str, list[Kept]]:
         """Return what is kept, by address; unchecked, since the values are checked when they are read.
@@ -178,9 +188,15 @@ class _Folder:
         self._trusted = Files(root, _secret())
         self._folder = os.path.join(root, _FOLDER, lineage)
 
-    def writer(self, name: str) -> Writer:
+    def make(self) -> None:
         self._trusted.trust(make=True)
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
+
+    def writer(self, name: str, make: bool) -> Writer:
+        if make:
+            self.make()
+        elif not self._trusted.trust():
+            raise FileNotFoundError(self._folder)
         return _File(os.path.join(self._folder, f"{name}{_SUFFIX}"))
 
     def files(self) -> Iterator[tuple[str, int, _Read]]:
@@ -240,8 +256,15 @@ class _Afar:
         found: tuple[Any, str] = url_to_fs(self._url)
         return found
 
-    def writer(self, name: str) -> Writer:
-        return _Objects(*self._system(), name)
+    def make(self) -> None:
+        system, root = self._system()
+        system.makedirs(root, exist_ok=True)
+
+    def writer(self, name: str, make: bool) -> Writer:
+        system, root = self._system()
+        if not make and not system.exists(root):
+            raise FileNotFoundError(root)
+        return _Objects(system, root, name)
 
     def files(self) -> Iterator[tuple[str, int, _Read]]:
         system, root = self._system()

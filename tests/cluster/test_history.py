@@ -13,7 +13,7 @@ from typing import Any
 
 import dask
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, Event, LocalCluster
 from distributed.utils_test import captured_logger
 
 import daskflow as fl
@@ -23,6 +23,7 @@ from daskflow.errors import HistoryError, InputError, UnknownRun
 from daskflow.history import History
 from daskflow.historyschema import APPLICATION
 from daskflow.historywriter import Writer
+from daskflow.outputs import Outputs
 from tests import programs
 from tests.cluster.support import assert_nothing_left, coordinator, on_cluster
 
@@ -204,8 +205,9 @@ async def test_what_a_pruned_run_kept_goes_from_where_its_driver_had_it(c: Any, 
         second = await first.recover()
         with pytest.raises(programs.Broken):
             await second
-    assert [one.name for one in (elsewhere / "outputs").iterdir()] == [first.id]
     chronicle = coordinator(s).chronicle
+    await asyncio.to_thread(chronicle.flush, 10)
+    assert [one.name for one in (elsewhere / "outputs").iterdir()] == [first.id]
     for left in ([first.id], []):
         await asyncio.to_thread(chronicle.flush, 10)
         assert history().runs(name="some_break")
@@ -215,6 +217,49 @@ async def test_what_a_pruned_run_kept_goes_from_where_its_driver_had_it(c: Any, 
         await asyncio.to_thread(writer.close, 10)
         assert [one.name for one in (elsewhere / "outputs").iterdir()] == left
         await fl.run(programs.step1, a=1, client=c)
+    await assert_nothing_left(s)
+
+
+def executed(folder: str, what: str) -> None:
+    Path(folder, f"{what}-{time.time_ns()}").touch()
+
+
+@fl.task
+def ends_late(folder: str) -> int:
+    executed(folder, "late")
+    Event("begun").set()
+    Event("may-end").wait(60)
+    return 1
+
+
+@fl.task
+def breaks_once_the_other_executes(folder: str) -> int:
+    executed(folder, "breaks")
+    Event("begun").wait(60)
+    if not Event("is-well").is_set():
+        raise programs.Broken("no")
+    return 2
+
+
+@fl.workflow
+def one_is_late(folder: str) -> tuple[int, int]:
+    return ends_late(folder=folder), breaks_once_the_other_executes(folder=folder)
+
+
+@on_cluster(spill_after="0ms")
+async def test_what_ends_after_its_run_has_failed_need_not_be_done_again(c: Any, s: Any, *workers: Any, tmp_path: Path) -> None:
+    """A task that was executing when something else failed keeps what it gives, and whoever goes on from the run takes that over."""
+    run = fl.run(one_is_late, folder=str(tmp_path), client=c, checkpoint="all")
+    with pytest.raises(programs.Broken):
+        await run
+    await asyncio.to_thread(coordinator(s).chronicle.flush, 10)
+    outputs = Outputs(config.get("cache.url"), run.id)
+    await Event("may-end").set()
+    while not outputs.index():
+        await asyncio.sleep(0.01)
+    await Event("is-well").set()
+    assert await (await run.recover()) == (1, 2)
+    assert sorted(one.name.partition("-")[0] for one in tmp_path.iterdir()) == ["breaks", "breaks", "late"]
     await assert_nothing_left(s)
 
 

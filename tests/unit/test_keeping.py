@@ -235,15 +235,22 @@ def is_cancelled_meanwhile(a: int) -> int:
     return a
 
 
-def test_what_was_cancelled_keeps_nothing(tmp_path: Any) -> None:
-    """A task that gives its result when its run was cancelled keeps it not: the run's folder may be gone already."""
-    keeper = Keeper(Keeping("all", str(tmp_path / "cache"), "r1"), "u", "r1")
+@pytest.mark.parametrize("url", ["{}", "memory://{}"])
+@pytest.mark.parametrize("there", [True, False])
+def test_what_a_task_gives_when_its_run_has_ended_is_kept_where_that_is_removed(tmp_path: Any, url: str, there: bool, caplog: Any) -> None:
+    """A task that gives its result when its run has failed, or was cancelled, keeps it, unless what the run kept is gone already."""
+    outputs = Outputs(url.format(tmp_path / "cache"), "r1")
+    if there:
+        outputs.make()
+    keeper = Keeper(Keeping("all", outputs.url, "r1"), "u", "r1")
     executing[:] = [Execution(root_frame(is_cancelled_meanwhile, {"a": 1}, Scope.of_run("r1", None)))]
     executing[0].keeper = keeper
     with pytest.raises(RunCancelled):
         executing[0].run()
     keeper.close()
-    assert Outputs(str(tmp_path / "cache"), "r1").index() == {}
+    assert len(outputs.index()) == there
+    assert not caplog.records
+    outputs.forget()
 
 
 @pytest.mark.parametrize("mode", ["some", None, True, "ALL"])
@@ -298,7 +305,7 @@ def test_a_node_has_ended_before_its_output_is_kept(tmp_path: Any) -> None:
     told: list[tuple[str, int]] = []
 
     class Watched(Keeper):
-        def keep(self, mark: Mark, value: Any) -> None:
+        def keep(self, mark: Mark, value: Any, late: bool = False) -> None:
             report = execution.journal and execution.journal.report(stack(execution.frame))
             told.append((mark.address, sum(len(done.ends) for done in read(report).done) if report else 0))
 
