@@ -4,19 +4,22 @@ The queues form a tree: the root, its runs, their pools, and the pools in those.
 units that wait in it and of the children below it *that could start a unit now*. A full child offers nothing to its
 parent, so what waits behind it is never looked at; a slot that frees makes each node on the way up offer again.
 That is all the work a change causes: one heap operation for each level, whatever the number that waits.
+
+Units that ask for the same resources of a worker wait together, in a bundle of their own wherever they wait. It is set
+aside when its turn comes and as many run as there is room for, and offers again, in turn with others, when one ends.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import count
 
-Priority = tuple[float, ...]  #: Smaller goes first.
-_Rank = tuple[Priority, int]  # unique in a queue: the number is taken from the clock of its Admission
+from daskflow.queues import Asked, Bundle, Member, Node, Priority, Rank, RunNode
+
+__all__ = ["Admission", "Pool", "Priority"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,94 +54,17 @@ class Pool:
             pool = pool.parent
 
 
-class _Queue:
-    """A heap of ranked entries, any of which can be removed: its rank stays in the heap until it surfaces."""
-
-    __slots__ = ("entries", "heap")
-
-    def __init__(self) -> None:
-        self.entries: dict[_Rank, _Unit | _Node] = {}
-        self.heap: list[_Rank] = []
-
-    def add(self, rank: _Rank, entry: _Unit | _Node) -> None:
-        self.entries[rank] = entry
-        heappush(self.heap, rank)
-
-    def remove(self, rank: _Rank) -> None:
-        del self.entries[rank]
-        # A child that fills and frees again and again, below a better entry, never surfaces.
-        if len(self.heap) > 2 * len(self.entries) + 16:
-            self.heap = list(self.entries)
-            heapify(self.heap)
-
-    def first(self) -> _Rank | None:
-        while self.heap and self.heap[0] not in self.entries:
-            heappop(self.heap)
-        return self.heap[0] if self.heap else None
-
-
-@dataclass(slots=True, eq=False)
-class _Node:
-    """A pool, a run or the root."""
-
-    id: str
-    limit: float
-    parent: _Node | None
-    members: int = 0  # units that wait or run here or below
-    running: int = 0
-    queue: _Queue = field(default_factory=_Queue)
-    offered: _Rank | None = None  # our rank in the parent's queue
-
-    def chain(self) -> Iterator[_Node]:
-        node: _Node | None = self
-        while node is not None:
-            yield node
-            node = node.parent
-
-    def offer(self) -> _Rank | None:
-        return self.queue.first() if self.running < self.limit else None
-
-    def change(self, *, members: int = 0, running: int = 0) -> None:
-        """Count, and bring our place in the parent's queue up to date: children must have done so before."""
-        self.members += members
-        self.running += running
-        if self.parent is None or (offer := self.offer()) == self.offered:
-            return
-        if self.offered is not None:
-            self.parent.queue.remove(self.offered)
-        if offer is not None:
-            self.parent.queue.add(offer, self)
-        self.offered = offer
-
-
-@dataclass(slots=True, eq=False)
-class _Run(_Node):
-    """A run, which the root ranks by when its turn was last: a run that was blocked has not lost its place."""
-
-    turn: int = field(kw_only=True)
-
-    def offer(self) -> _Rank | None:
-        return None if self.queue.first() is None else ((), self.turn)
-
-
-@dataclass(slots=True, eq=False)
-class _Unit:
-    key: str
-    run: str
-    node: _Node  # where it waits
-    rank: _Rank
-    slots: dict[_Node, None] = field(default_factory=dict)  # outermost first; empty while it waits
-
-    def nodes(self) -> Iterator[_Node]:
-        """Yield the nodes it counts in, a child always before its parent."""
-        return reversed(self.slots) if self.slots else self.node.chain()
-
-
 class Admission:
     """The waiting and running units, and who is next.
 
     A unit waits for one slot in each pool of a chain and takes all or none of them. Within a pool the smaller priority
-    goes first, then the earlier; between runs it is one unit a turn, round robin.
+    goes first, then the earlier; between runs it is one unit a turn, round robin. Of those that ask for the same
+    resources so many run as there is room for, and one at least: what there is no room for at all waits where it is sent to.
+
+    Attributes
+    ----------
+    room : callable
+        Tells how many units that ask for some resources may run at the same moment; by default any number.
 
     Notes
     -----
@@ -161,10 +87,14 @@ class Admission:
     """
 
     def __init__(self) -> None:
-        self._root = _Node("", math.inf, None)
-        self._runs: dict[str, _Run] = {}
-        self._pools: dict[str, _Node] = {}
-        self._units: dict[str, _Unit] = {}
+        self._root = Node("", math.inf, None)
+        self._runs: dict[str, RunNode] = {}
+        self._pools: dict[str, Node] = {}
+        self._units: dict[str, Member] = {}
+        self.room: Callable[[Asked], float] = lambda _: math.inf
+        self._having: Counter[Asked] = Counter()  # how many units run that have asked for it
+        self._bundles: dict[tuple[Node, Asked], Bundle] = {}
+        self._aside: dict[Asked, dict[RunNode, dict[Bundle, None]]] = {}  # by run, the first set aside first
         self._clock = count()
         self._changed: dict[str, bool] = {}
 
@@ -176,7 +106,7 @@ class Admission:
         changed, self._changed = self._changed, {}
         return changed
 
-    def _count(self, node: _Node, members: int, running: int) -> None:
+    def _count(self, node: Node, members: int, running: int) -> None:
         was_full = node.running >= node.limit
         node.change(members=members, running=running)
         full = node.running >= node.limit
@@ -212,7 +142,7 @@ class Admission:
 
     def is_empty(self) -> bool:
         """Return True if nothing waits or runs, and no run or pool is remembered."""
-        return not (self._units or self._runs or self._pools)
+        return not (self._units or self._runs or self._pools or self._bundles or self._aside or self._having)
 
     def running(self, pool_id: str) -> int:
         """Return how many units hold a slot of the pool."""
@@ -222,8 +152,8 @@ class Admission:
         """Return how many more units the limits of *pool* and of those above it allow, whatever the capacity."""
         return max(0, min(link.limit - self.running(link.id) for link in pool.chain()))
 
-    def enqueue(self, key: str, *, run: str, pool: Pool | None, priority: Priority) -> None:
-        """Let *key*, of the top-level run *run*, wait for a slot in each pool of the chain (None: in no pool).
+    def enqueue(self, key: str, *, run: str, pool: Pool | None, priority: Priority, asked: Asked = ()) -> None:
+        """Let *key*, of the top-level run *run*, wait for a slot in each pool of the chain (None: in no pool), and for resources.
 
         Raises
         ------
@@ -233,7 +163,9 @@ class Admission:
         if key in self._units:
             raise ValueError(f"key {key!r} is {'running' if self._units[key].slots else 'waiting'} already")
         node = self._node(run, pool)
-        unit = self._units[key] = _Unit(key, run, node, (priority, next(self._clock)))
+        if asked:
+            node = self._bundle(run, node, asked)
+        unit = self._units[key] = Member(key, run, node, (priority, next(self._clock)))
         node.queue.add(unit.rank, unit)
         for each in node.chain():
             each.change(members=1)
@@ -263,6 +195,10 @@ class Admission:
             return
         if not unit.slots:
             unit.node.queue.remove(unit.rank)
+        elif isinstance(unit.node, Bundle):
+            self._having[unit.node.asked] -= 1
+            if not self._having[unit.node.asked]:
+                del self._having[unit.node.asked]
         for node in unit.nodes():
             self._count(node, -1, -bool(unit.slots))
             if not node.members:
@@ -271,38 +207,82 @@ class Admission:
     def admit(self) -> list[str]:
         """Start each unit that the limits and the capacity allow, and return their keys in order."""
         admitted = []
-        while self._root.running < self._root.limit and (unit := self._next()) is not None:
-            self._start(unit)
-            admitted.append(unit.key)
+        while self._root.running < self._root.limit:
+            fetched = self._fetch()
+            if (unit := self._next()) is not None:
+                self._start(unit)
+                admitted.append(unit.key)
+            elif not fetched:
+                break
         return admitted
 
-    def _next(self) -> _Unit | None:
+    def _next(self) -> Member | None:
         node = self._root
         while (rank := node.queue.first()) is not None:
             entry = node.queue.entries[rank]
-            if isinstance(entry, _Unit):
+            if isinstance(entry, Member):
                 return entry
+            if isinstance(entry, Bundle) and not self._fits(entry.asked):
+                self._set_aside(entry)
+                entry = self._root
             node = entry
         return None
 
-    def _start(self, unit: _Unit) -> None:
+    def _fits(self, asked: Asked) -> bool:
+        return self._having[asked] < max(1, self.room(asked))
+
+    def _set_aside(self, bundle: Bundle) -> None:
+        bundle.aside = True
+        self._aside.setdefault(bundle.asked, {}).setdefault(bundle.run, {})[bundle] = None
+        for node in bundle.chain():
+            node.change()
+
+    def _fetch(self) -> bool:
+        """Let one bundle offer again for each kind that there is room for; tell whether there was one.
+
+        Its pool may be full, and then the next one is fetched: each is looked at once until it is set aside again.
+        """
+        found = [runs[min(runs, key=lambda run: run.turn)] for asked, runs in self._aside.items() if self._fits(asked)]
+        for bundle in [next(iter(bundles)) for bundles in found]:
+            self._bring_back(bundle)
+            for node in bundle.chain():
+                node.change()
+        return bool(found)
+
+    def _bring_back(self, bundle: Bundle) -> None:
+        bundle.aside = False
+        runs = self._aside[bundle.asked]
+        del runs[bundle.run][bundle]
+        if not runs[bundle.run]:
+            del runs[bundle.run]
+        if not runs:
+            del self._aside[bundle.asked]
+
+    def _start(self, unit: Member) -> None:
         unit.node.queue.remove(unit.rank)
         unit.slots = dict.fromkeys(reversed(list(unit.node.chain())))
         self._runs[unit.run].turn = next(self._clock)
+        if isinstance(unit.node, Bundle):
+            self._having[unit.node.asked] += 1
         for node in unit.nodes():
             self._count(node, 0, 1)
 
-    def _node(self, run: str, pool: Pool | None) -> _Node:
+    def _node(self, run: str, pool: Pool | None) -> Node:
         """Return the node of *pool* (or *run*), made with those above it where they are new."""
         chain = [] if pool is None else list(pool.chain())
         for link in chain:  # all, before any is made: a refused chain must leave nothing behind
             self._check(run, link)
         if run not in self._runs:
-            self._runs[run] = _Run(run, math.inf, self._root, turn=next(self._clock))
-        node: _Node = self._runs[run]
+            self._runs[run] = RunNode(run, math.inf, self._root, turn=next(self._clock))
+        node: Node = self._runs[run]
         for link in reversed(chain):
-            node = self._pools.get(link.id) or self._pools.setdefault(link.id, _Node(link.id, link.limit, node))
+            node = self._pools.get(link.id) or self._pools.setdefault(link.id, Node(link.id, link.limit, node))
         return node
+
+    def _bundle(self, run: str, node: Node, asked: Asked) -> Bundle:
+        if (node, asked) not in self._bundles:
+            self._bundles[node, asked] = Bundle("", math.inf, node, run=self._runs[run], asked=asked)
+        return self._bundles[node, asked]
 
     def _check(self, run: str, pool: Pool) -> None:
         known = self._pools.get(pool.id)
@@ -313,18 +293,23 @@ class Admission:
             above = f"run {run!r}" if pool.parent is None else f"pool {pool.parent.id!r}"
             raise ValueError(f"pool {pool.id!r} is known with another limit or parent than {pool.limit} in {above}")
 
-    def _forget(self, node: _Node) -> None:
-        if isinstance(node, _Run):
+    def _forget(self, node: Node) -> None:
+        if isinstance(node, RunNode):
             del self._runs[node.id]
+        elif isinstance(node, Bundle):
+            assert node.parent is not None
+            del self._bundles[node.parent, node.asked]
+            if node.aside:
+                self._bring_back(node)
         elif node is not self._root:
             del self._pools[node.id]
 
     def validate(self) -> None:
         """Assert that all counts and queues are what the units say."""
-        nodes = {self._root, *self._runs.values(), *self._pools.values()}
-        members: Counter[_Node] = Counter()
-        running: Counter[_Node] = Counter()
-        entries: defaultdict[_Node, dict[_Rank, _Unit | _Node]] = defaultdict(dict)
+        nodes: set[Node] = {self._root, *self._runs.values(), *self._pools.values(), *self._bundles.values()}
+        members: Counter[Node] = Counter()
+        running: Counter[Node] = Counter()
+        entries: defaultdict[Node, dict[Rank, Member | Node]] = defaultdict(dict)
         for unit in self._units.values():
             members.update(unit.nodes())
             running.update(iter(unit.slots))  # as a mapping it would be taken for counts
@@ -340,3 +325,13 @@ class Admission:
             assert len(node.queue.heap) <= 2 * len(node.queue.entries) + 16
             assert node.queue.first() == min(entries[node], default=None)
             assert node.parent is None or node.offered == node.offer()
+        self._validate_resources()
+
+    def _validate_resources(self) -> None:
+        having = Counter(unit.node.asked for unit in self._units.values() if unit.slots and isinstance(unit.node, Bundle))
+        assert having == self._having
+        assert all(self._having.values())
+        aside = [bundle for runs in self._aside.values() for bundles in runs.values() for bundle in bundles]
+        assert len(aside) == len(set(aside))
+        assert set(aside) == {bundle for bundle in self._bundles.values() if bundle.aside}
+        assert all(self._aside[bundle.asked][bundle.run] for bundle in aside)

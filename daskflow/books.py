@@ -147,7 +147,7 @@ class Books:
         if unit.terms is not NOTHING and not unit.finished and not self._may_start(unit):
             return
         unit.state = State.QUEUED
-        self.admission.enqueue(unit.key, run=unit.run.id, pool=unit.pool, priority=(-unit.depth,))
+        self.admission.enqueue(unit.key, run=unit.run.id, pool=unit.pool, priority=(-unit.depth,), asked=unit.terms.resources)
 
     def _may_start(self, unit: Unit) -> bool:
         """Tell whether a unit has all that its terms say; what it has not it waits for."""

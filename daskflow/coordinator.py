@@ -58,6 +58,7 @@ class Coordinator:
         self.alarms = Alarms(self._wake)
         self._scheduled = False
         self._pace = Pace()
+        self.ledger.admission.room = lambda asked: self._pace.capacity(self.tasks.room(asked))
         self.cancelling = Cancelling(self)
         self.hearing = Hearing(self)
         self._balance = Balance(self)
@@ -123,7 +124,7 @@ class Coordinator:
     ) -> bool:
         """Begin a run; the answer is always the same."""
         self.ledger.submit(run, read_spec(spec), client, map(read_spec, inputs))
-        options["resources"] = list(self.scheduler.resources)
+        options["resources"] = self.tasks.resources()
         self.register.add(run, Entry(digest, options, name), code)
         self.chronicle.begin(
             run, name, {"spec": spec, "inputs": inputs, "digest": digest, "code": code, "about": about, "options": options}
@@ -305,6 +306,7 @@ class Coordinator:
         """Fit what may run to the workers that there are."""
         if gone is not None:
             self.announcer.remove(gone)
+        self.tasks.resources()
         self._fit()
         self.flush_soon()
 
@@ -370,8 +372,7 @@ class Coordinator:
         if entry is None:
             return
         status = record.status if record is not None else Status.ABORTED
-        failure = record.failure if record is not None else None
-        plain = None if failure is None else plain_failure(failure)
+        plain = None if record is None or record.failure is None else plain_failure(record.failure)
         entry.story.end(status, place_of(plain))
         entry.ended.set()
         if self.cancelling.is_detached(run):
@@ -381,8 +382,7 @@ class Coordinator:
         self.chronicle.end(run, status, plain, value, entry.story.reports)
 
     def _create(self, one: Create) -> str:
-        names = tuple(name for name, _ in one.deps)
-        options, threads = self.register.runs[one.run].options, self.tasks.total_threads
+        names, options, threads = tuple(name for name, _ in one.deps), self.register.runs[one.run].options, self.tasks.total_threads
         failures = {name: plain_failure(failure) for name, failure in one.failures}
         payload = Payload(one.key, one.run, one.payload, names, options, threads, terms=one.terms, failures=failures, answer=one.answer)
         payload.cancelled, payload.address = one.cancelled, one.address

@@ -9,7 +9,7 @@ from dask._task_spec import Task, TaskRef
 from dask.utils import typename
 
 from daskflow.payload import Payload
-from daskflow.placement import Load, moves
+from daskflow.placement import Load, Supply, moves, resource_moves
 from daskflow.result import Result
 from daskflow.unit import run_unit
 
@@ -40,6 +40,7 @@ class DaskTasks:
         self.scheduler = scheduler
         self._count = 0
         self._asked: set[tuple[str, str]] = set()
+        self._room: dict[tuple[tuple[str, float], ...], int] = {}
 
     @property
     def total_threads(self) -> int:
@@ -50,6 +51,17 @@ class DaskTasks:
     def total_workers(self) -> int:
         """How many workers there are."""
         return len(self.scheduler.workers)
+
+    def room(self, asked: tuple[tuple[str, float], ...]) -> int:
+        """Return how many tasks that ask for these resources the workers can execute at the same moment."""
+        if asked not in self._room:
+            self._room[asked] = sum(_room(worker, asked) for worker in self.scheduler.workers.values())
+        return self._room[asked]
+
+    def resources(self) -> list[str]:
+        """Return what workers have, which is counted anew from now on."""
+        self._room.clear()
+        return list(self.scheduler.resources)
 
     @property
     def takes_work(self) -> bool:
@@ -139,24 +151,46 @@ class DaskTasks:
 
         A worker that has begun a task keeps it. It is asked once for each: it has always begun those that it does not give.
         """
-        stealing: Any = self.scheduler.extensions.get("stealing")
         loads = [Load(one.address, one.nthreads, len(one.processing) - len(one.long_running)) for one in self.scheduler.running]
         asked: set[tuple[str, str]] = set()
-        for source, target in moves(loads) if stealing else ():
+        for source, target in moves(loads):
             victim, thief = self.scheduler.workers[source], self.scheduler.workers[target]
             known = {key for key, worker in self._asked | asked if worker == source}
-            task = self._movable(victim, thief, [one for one in victim.processing if one.key in ours and one.key not in known])
-            if task is not None:
-                stealing.move_task_request(task, victim, thief)
-                asked.add((str(task.key), source))
+            # A worker begins with the least.
+            free = (one for one in victim.processing if one.key in ours and one.key not in known and not one.resource_restrictions)
+            last = max((one for one in free if self._may_move(one, victim, thief)), key=lambda one: one.priority or (), default=None)
+            if last is not None:
+                self._ask(last, victim, thief, asked)
+        for key, source, target in resource_moves(self._supplies(ours)) if self.scheduler.resources else ():
+            victim, thief, task = self.scheduler.workers[source], self.scheduler.workers[target], self.scheduler.tasks[key]
+            if self._may_move(task, victim, thief):
+                self._ask(task, victim, thief, asked)
         self._asked = asked | {(key, worker) for key, worker in self._asked if self.is_on(key, worker)}
-        return any(one.tasks > one.threads for one in loads)
+        return bool(asked) or any(one.tasks > one.threads for one in loads)
 
-    def _movable(self, victim: WorkerState, thief: WorkerState, tasks: Iterable[TaskState]) -> TaskState | None:
-        free = (one for one in tasks if one not in victim.executing and not one.resource_restrictions and not one.worker_restrictions)
-        # A worker begins with the least.
-        last = max(free, key=lambda one: one.priority or (), default=None)
-        return last if last is not None and self.scheduler.get_comm_cost(last, thief) <= _LONGEST_MOVE else None
+    def _supplies(self, ours: Container[Any]) -> list[Supply]:
+        return [
+            Supply(one.address, one.nthreads - len(one.processing) + len(one.long_running), one.resources, self._asking(one, ours))
+            for one in self.scheduler.running
+            if one.resources
+        ]
+
+    def _asking(self, worker: WorkerState, ours: Container[Any]) -> list[tuple[str, dict[str, float]]]:
+        """Return the tasks of ours that ask a worker for resources: those first that it has begun, as far as is known."""
+        asking = [one for one in worker.processing if one.resource_restrictions and one.key in ours]
+        begun = {one for one in asking if one in worker.executing or (one.key, worker.address) in self._asked}
+        asking.sort(key=lambda one: (one not in begun, one.priority or ()))
+        return [(str(one.key), one.resource_restrictions or {}) for one in asking]
+
+    def _ask(self, task: TaskState, victim: WorkerState, thief: WorkerState, asked: set[tuple[str, str]]) -> None:
+        stealing: Any = self.scheduler.extensions.get("stealing")
+        if stealing is not None:
+            stealing.move_task_request(task, victim, thief)
+            asked.add((str(task.key), victim.address))
+
+    def _may_move(self, task: TaskState, victim: WorkerState, thief: WorkerState) -> bool:
+        movable = task not in victim.executing and not task.worker_restrictions
+        return movable and self.scheduler.get_comm_cost(task, thief) <= _LONGEST_MOVE
 
     def hold_back(self, key: str) -> None:
         """Keep a task that is not processing from starting when it becomes ready."""
@@ -230,6 +264,12 @@ class DaskTasks:
     def _transitions(self, recommendations: Any, why: str) -> None:
         if recommendations:
             self.scheduler.transitions(recommendations, _stimulus(why))
+
+
+def _room(worker: WorkerState, asked: Iterable[tuple[str, float]]) -> int:
+    # Three times 0.1 fit into 0.3.
+    fitting = [int(worker.resources.get(name, 0) / amount + 1e-9) for name, amount in asked if amount]
+    return int(min([worker.nthreads, *fitting]))
 
 
 def _stimulus(why: str) -> str:

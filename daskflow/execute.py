@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from daskflow.keeping import Keeper
 
 
-class Execution(Whereabouts, CachingSteps, KeepingSteps, TermSteps, FailingSteps, EagerSteps):
+class Execution(Whereabouts, CachingSteps, FailingSteps, KeepingSteps, TermSteps, EagerSteps):
     """Executes frames until the lowest one is done.
 
     Parameters

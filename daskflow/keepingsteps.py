@@ -23,7 +23,6 @@ class KeepingSteps:
 
     frame: Frame | None
     journal: Journal | None
-    cancelled: BaseException | None
     keeper: Keeper | None
     _notes: Any
     _since: float
@@ -33,6 +32,9 @@ class KeepingSteps:
         raise NotImplementedError
 
     def _put(self, frame: Frame, slot: int, value: Any) -> None:
+        raise NotImplementedError
+
+    def _why_cancelled(self) -> BaseException | None:
         raise NotImplementedError
 
     def _begin(self) -> None:
@@ -62,7 +64,7 @@ class KeepingSteps:
         """Keep a node's output, if it is worth that."""
         # When what a run begins with has ended, so has the run in a moment: then nobody goes on from it.
         if (not frame.holds_run or keeper.keeps_all or seconds >= _WHILE) and keeper.worthwhile(seconds, value, inputs):
-            late = self.cancelled is not None
+            late = self._why_cancelled() is not None
             node = {"address": _address(frame, slot), "entity": entity, "inputs": inputs}
             self._wait(_keep, {"keeper": keeper, **node, "value": value, "late": late})
 
@@ -77,7 +79,7 @@ class KeepingSteps:
         if frame.mark is not None:
             # Of what was handed over this execution knows only the end.
             if keeper.worthwhile(keeper.handed_over(seconds), value):
-                self._wait(keeper.keep, {"mark": frame.mark, "value": value, "late": self.cancelled is not None})
+                self._wait(keeper.keep, {"mark": frame.mark, "value": value, "late": self._why_cancelled() is not None})
         elif frame.given is not None and seconds >= keeper.least and frame.parent is not None:
             self._keep(keeper, frame.parent, frame.slot, frame.entity, frame.given, value, seconds)
 

@@ -29,6 +29,7 @@ _SUFFIX = ".log"
 _HEAD = 1024
 #: The heads of so many entries from afar are asked for at once.
 _MANY = 1000
+_TRIES = 10
 
 #: Reads some bytes of a file, from an offset on.
 _Read = Callable[[int, int], bytes]
@@ -220,7 +221,11 @@ class _Folder:
             yield file
 
     def forget(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for _ in range(_TRIES):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            # A file that was made while others were removed keeps the folder; once that is gone, none can be made.
+            if not os.path.lexists(self._folder):
+                return
 
 
 def _read_at(file: int, offset: int, length: int) -> bytes:

@@ -56,5 +56,5 @@ class Pace:
         self._began.pop(key, None)
 
     def capacity(self, threads: int) -> int:
-        """Return how many units may be let in for so many threads."""
+        """Return how many units may be let in for so many threads, or for resources that so many can have."""
         return math.ceil(threads * (_PER_THREAD if self.mean < _SHORT else 1))

@@ -11,6 +11,7 @@ from daskflow.scope import above_all, domain_name, falls, is_in, join
 from daskflow.terms import NOTHING, Gate, PlanLimit, Terms
 from tests.unit.dask_model import Cluster, Task
 
+ASKED = ((("GPU", 1.0),), (("GPU", 2.0), ("MEMORY", 1e9)))
 BEHAVIORS = ("QUEUE", "FAIL", "SKIP", "REPLACE")
 
 
@@ -26,6 +27,8 @@ class TermsCluster(Cluster):
         self.levels: dict[str, int] = {}
         self.alarms: list[str] = []
         self.begun: dict[str, list[Unit]] = {}
+        self.room = {asked: random.randrange(3) for asked in ASKED}
+        self.ledger.admission.room = self.room.__getitem__
         self.answered: dict[str, bytes] = {}
 
     def root(self, work: Any, pool: Pool | None = None) -> Spec:
@@ -34,7 +37,7 @@ class TermsCluster(Cluster):
 
     def _on_terms(self, spec: Spec, level: int, domain: tuple[str, ...] = (), deps: tuple[str, ...] = (), address: str = "") -> Spec:
         self.levels[spec.key] = level
-        terms = self.random.choice([NOTHING, self._gate, self._delay, self._lease, self._plan, self._plan])
+        terms = self.random.choice([NOTHING, self._gate, self._delay, self._lease, self._plan, self._plan, self._resources])
         if self.random.random() < 0.2:
             domain = (*domain, domain_name(f"domain of {spec.key}", len(address)))
         terms = terms if isinstance(terms, Terms) else terms(spec.key, level)
@@ -45,6 +48,9 @@ class TermsCluster(Cluster):
 
     def _delay(self, key: str, level: int) -> Terms:
         return Terms(delay=1.0, attempt=1)
+
+    def _resources(self, key: str, level: int) -> Terms:
+        return Terms(resources=self.random.choice(ASKED))
 
     def _lease(self, key: str, level: int) -> Terms:
         return Terms(lease=f"lease {level} {self.random.randrange(2)}")
@@ -84,6 +90,10 @@ class TermsCluster(Cluster):
         for plan, units in self.begun.items():
             going = [unit for unit in units if self.ledger.units.get(unit.key) is unit and not unit.last().finished]
             assert len(going) <= int(plan.split()[1]), f"{len(going)} runs of plan {plan}"
+
+        for asked, room in self.room.items():
+            running = [one for one in self.ledger.units.values() if one.state is State.RUNNING and one.terms.resources == asked]
+            assert len(running) <= max(1, room), f"{len(running)} units have {asked}"
 
     def created(self, one: Create) -> None:
         """Note what begins; a unit that waited at a gate has what was answered."""

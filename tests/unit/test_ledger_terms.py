@@ -13,7 +13,7 @@ from daskflow.ledger import Ledger
 from daskflow.records import Create, Ended, Lift, Spec, Status, Wake
 from daskflow.terms import Gate, PlanLimit, Terms
 from tests.unit.terms_model import TermsCluster
-from tests.unit.test_ledger import expressions, keys, ledger, spec
+from tests.unit.test_ledger import expressions, keys, ledger, randoms, spec
 
 #: What may happen next, and how often, beside what lets runs go on.
 _EVENTS = ("go",) * 12 + ("kill",) * 3 + ("fail", "cancel_at", "late") * 2 + ("step", "answer", "ring", "cancel")
@@ -21,7 +21,7 @@ _EVENTS = ("go",) * 12 + ("kill",) * 3 + ("fail", "cancel_at", "late") * 2 + ("s
 
 @given(
     st.lists(expressions, min_size=1, max_size=5),
-    st.randoms(use_true_random=False),
+    randoms,
     st.integers(1, 5),
     st.lists(st.sampled_from(_EVENTS), max_size=100),
 )

@@ -7,7 +7,9 @@ import secrets
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,27 @@ def test_what_was_put_is_found_by_address(outputs: Outputs) -> None:
     assert Outputs(outputs.url, "r2").index() == {}
     outputs.forget()
     assert outputs.index() == {}
+
+
+def test_nothing_is_left_of_what_goes_while_somebody_adds_to_it(tmp_path: Path) -> None:
+    """Who must not make the place of a run's outputs leaves nothing there that nobody would remove, however the two fall together."""
+    entry = encoded(mark("a"), 1)
+    for i in range(150):
+        outputs = Outputs(str(tmp_path / "cache"), f"r{i}")
+        with closing(outputs.writer("u")) as first:
+            first.put(entry)
+
+        def add(outputs: Outputs = outputs) -> None:
+            with suppress(FileNotFoundError), closing(outputs.writer("late", make=False)) as writer:
+                writer.put(entry)
+
+        adding = [threading.Thread(target=add) for _ in range(3)]
+        for one in adding:
+            one.start()
+        outputs.forget()
+        for one in adding:
+            one.join()
+        assert outputs.index() == {}
 
 
 def written(folder: Path, count: int) -> tuple[Outputs, Path]:
