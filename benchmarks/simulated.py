@@ -689,7 +689,7 @@ class Simulation:
         for span in reversed(work.spans):
             pending = span.end - span.cursor
             mean: float | None = mean_time(span, self.now)  # type: ignore[arg-type]
-            if self._parallel(span) and self.policy.worthwhile(pending, mean):
+            if self._parallel(span) and self.policy.worthwhile(pending, mean, self.now - span.started):
                 cut, took = self._cut(span, mean)
                 specs += cut
                 cost += took

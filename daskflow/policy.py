@@ -54,9 +54,27 @@ class Policy:
         """Whether every node is a unit of its own."""
         return self.budget == 0
 
-    def worthwhile(self, pending: int, mean: float | None) -> bool:
-        """Tell whether that many nodes, of that mean time in seconds, are worth a message."""
-        return pending > 0 and (mean is None or self.eager or pending * mean >= self.chunk)
+    def worthwhile(self, pending: int, mean: float | None, since: float) -> bool:
+        """Tell whether that many nodes are worth a message.
+
+        Parameters
+        ----------
+        pending : int
+            How many.
+        mean : float or None
+            The mean time in seconds that one takes; None where none has ended yet.
+        since : float
+            Seconds since the first began: it may last as long once more, and so may each other.
+
+        Examples
+        --------
+        >>> policy = Policy(budget=0.02, chunk=0.05)
+        >>> policy.worthwhile(1, None, since=0.02), policy.worthwhile(1, None, since=0.001)
+        (True, False)
+        """
+        if not pending or self.eager:
+            return pending > 0
+        return pending * since >= self.budget if mean is None else pending * mean >= self.chunk
 
     def pieces(self, pending: int, mean: float | None, slots: float = math.inf) -> list[range]:
         """Cut that many nodes into contiguous pieces; `slots` is how many of them may be executed at the same moment.

@@ -115,7 +115,7 @@ def take(owner: str, frames: Sequence[Frame], policy: Policy, now: float, *, kee
             keep = False
             pending = pending[1:]
         mean = mean_time(frame, now)
-        if (policy.eager or _parallel(frame, full)) and policy.worthwhile(len(pending), mean):
+        if (policy.eager or _parallel(frame, full)) and policy.worthwhile(len(pending), mean, now - frame.started):
             units.extend(_take_from(owner, frame, pending, policy, mean))
     return units
 

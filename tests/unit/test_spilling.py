@@ -144,7 +144,11 @@ def started(entity: Any, inputs: dict[str, Any], nodes: int) -> list[Any]:
     return frames
 
 
-def taken(expression: Any, policy: Policy, *, nodes: int = 1, keep: bool = False, now: float = 0.0) -> list[Unit]:
+#: On the clock of frames.
+LONG_AFTER = 1e12
+
+
+def taken(expression: Any, policy: Policy, *, nodes: int = 1, keep: bool = False, now: float = LONG_AFTER) -> list[Unit]:
     """Return what is taken from the execution of an expression that is busy with its n-th task."""
     return take("owner", started(expand, {"expression": expression}, nodes), policy, now, keep=keep)
 
@@ -181,10 +185,20 @@ def test_what_is_not_worth_a_message_stays() -> None:
     assert take("owner", frames, Policy(budget=0.5, chunk=1.0), now=10.0, keep=False) == []
 
 
+def test_what_has_just_begun_is_not_handed_over() -> None:
+    """Where no node has ended yet, those that may last as long as the first one has by now are handed over, as far as that is a budget."""
+    policy = Policy(budget=0.02)
+    for after, taken_then in ((0.001, 0), (0.0049, 0), (0.0051, 4), (0.1, 4)):
+        frames = started(expand, {"expression": ("total", *[("total", 1)] * 5)}, 1)
+        for frame in frames:
+            frame.started = 10.0
+        assert sum(sizes(take("owner", frames, policy, 10.0 + after, keep=False))) == taken_then
+
+
 def test_maps_are_cut_into_ranges() -> None:
     """The items of a map are cut into at most as many ranges as the policy says."""
     frames = started(unit_model.fl.map_task(unit_model.plus), {"a": list(range(100)), "b": [0] * 100}, 1)
-    units = take("owner", frames, Policy(most=9), 0.0, keep=False)
+    units = take("owner", frames, Policy(most=9), LONG_AFTER, keep=False)
     assert sizes(units) == [11] * 9
     assert frames[-1].left == 0
 
@@ -195,7 +209,7 @@ def test_child_runs_have_the_same_names_however_a_map_is_cut() -> None:
     plan: Any = unit_model.plan
     names = [GraphFrame(plan.workflow.graph, [], plan, whole, item).scope.run_id for item in range(7)]
     cut: list[str] = []
-    for unit in take("owner", [whole], Policy(most=3), 0.0, keep=False):
+    for unit in take("owner", [whole], Policy(most=3), LONG_AFTER, keep=False):
         part: Any = unit.frames[0]
         cut += [GraphFrame(plan.workflow.graph, [], plan, part, item).scope.run_id for item in range(part.left)]
     assert cut == names[1:]
@@ -212,7 +226,7 @@ def test_nothing_is_taken_where_one_at_a_time_may_run() -> None:
     frames = started(expand, {"expression": ("total", *[("total", 1)] * 5)}, 1)
     for frame in frames:
         frame.scope = Scope.of_run("run", 1)
-    assert take("owner", frames, Policy(), 0.0, keep=False) == []
+    assert take("owner", frames, Policy(), LONG_AFTER, keep=False) == []
 
 
 def test_nothing_is_taken_from_under_a_full_limit() -> None:
@@ -220,8 +234,8 @@ def test_nothing_is_taken_from_under_a_full_limit() -> None:
     frames = started(unit_model.fl.map_task(unit_model.plus), {"a": list(range(100)), "b": [0] * 100}, 1)
     for frame in frames:
         frame.scope = Scope.of_run("run", 3)
-    assert take("owner", frames, Policy(), 0.0, keep=False, full={"run"}) == []
-    assert sizes(take("owner", frames, Policy(), 0.0, keep=False, full={"another"})) == [33, 33, 33]
+    assert take("owner", frames, Policy(), LONG_AFTER, keep=False, full={"run"}) == []
+    assert sizes(take("owner", frames, Policy(), LONG_AFTER, keep=False, full={"another"})) == [33, 33, 33]
 
 
 @given(st.integers(1, 10_000), st.one_of(st.none(), st.floats(1e-6, 10)), st.integers(1, 100))
@@ -237,8 +251,7 @@ def test_pieces(pending: int, mean: float | None, most: int) -> None:
 def test_keys_are_the_same_for_the_same_cut() -> None:
     """The same cut of the same unit's work has the same keys, and another unit's has others."""
     first, again = ([unit.key for unit in taken(("total", ("plus", 1, 2), ("plus", 3, 4)), Policy())] for _ in range(2))
-    other = [
-        unit.key for unit in take("other", started(expand, {"expression": ("total", ("plus", 1), ("plus", 3))}, 1), Policy(), 0, keep=False)
-    ]
+    frames = started(expand, {"expression": ("total", ("plus", 1), ("plus", 3))}, 1)
+    other = [unit.key for unit in take("other", frames, Policy(), LONG_AFTER, keep=False)]
     assert first == again
     assert not set(first) & set(other)
