@@ -137,8 +137,8 @@ class Setup:
 
     threads: int
     per_worker: int = 16
-    budget: float = 0.02
-    chunk: float = 0.05
+    budget: float | None = None
+    chunk: float | None = None
     most: int | None = None
     spread: int | None = None
     per_thread: float | None = None
@@ -153,9 +153,11 @@ class Setup:
     @property
     def policy(self) -> Policy:
         """The policy of spilling, as units make it."""
-        return Policy(self.budget, self.chunk, self.most or max(64, 4 * self.threads), self.spread or 2 * self.threads)
+        own = Policy.on(self.threads, _BUDGET, _CHUNK)
+        return Policy(self.budget or own.budget, self.chunk or own.chunk, self.most or own.most, self.spread or own.spread)
 
 
+_BUDGET, _CHUNK = 0.02, 0.05  # as is configured where nothing is
 _TICK = 0.0025  # as the watchdog's
 _LONG = 0.125
 

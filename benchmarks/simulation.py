@@ -130,24 +130,34 @@ def sweep(quick: bool) -> Iterator[Row]:
             yield {"threads": threads, "node s": f"{seconds:g}", **{name: row[name] for name in kept}}
 
 
+def short(quick: bool) -> Iterator[Row]:
+    """Simulate flat maps of 1 ms nodes that are over soon, with constants that grow with the threads and with those of few threads."""
+    for threads in (64, 256) if quick else (64, 256, 1000):
+        for seconds in (0.1, 0.5, 2.0):
+            program, setup = Program((round(threads * seconds * 1000),), 0.001, scatter=0.3), Setup(threads, costs=LISTS_FREE)
+            fixed = replace(setup, chunk=0.05, budget=0.02)
+            grown, few = (told(program, one, Simulation(program, one).run()) for one in (setup, fixed))
+            yield {"threads": threads, "ideal s": seconds, "takes s": grown["takes s"], "units": grown["units"]} | {
+                "with 50 and 20 ms takes s": few["takes s"], "with 50 and 20 ms units": few["units"],
+            }  # fmt: skip
+
+
 def variants(threads: int) -> dict[str, dict[str, Any]]:
-    """Return constants to try; the pace is the time that the loop needs for one unit on each thread."""
-    pace = threads * Costs().unit
-    slow = {"budget": 0.2, "chunk": pace}
+    """Return constants to try, beside those that daskflow has on so many threads."""
+    chunk = Setup(threads).policy.chunk
     return {
         "as it is": {},
+        "chunk 0.05 s, budget 0.02 s": {"chunk": 0.05, "budget": 0.02},
+        "budget 0.02 s": {"budget": 0.02},
+        f"chunk {chunk / 2:g} s": {"chunk": chunk / 2},
+        f"chunk {2 * chunk:g} s": {"chunk": 2 * chunk},
         "most = threads": {"most": threads},
         "most 64": {"most": 64},
-        f"chunk {pace:.2g} s": {"chunk": pace},
-        f"chunk {2 * pace:.2g} s": {"chunk": 2 * pace},
-        f"chunk {4 * pace:.2g} s": {"chunk": 4 * pace},
-        f"chunk {pace:.2g} s, 1 unit let in for a thread": {"chunk": pace, "per_thread": 1.0},
-        f"chunk {pace:.2g} s, 1.25": {"chunk": pace, "per_thread": 1.25},
-        f"chunk {pace:.2g} s, 2": {"chunk": pace, "per_thread": 2.0},
-        f"chunk {pace:.2g} s, budget 0.2 s": slow,
-        f"chunk {pace:.2g} s, budget 0.2 s, spread 64": {**slow, "spread": 64},
-        f"asked, chunk {pace:.2g} s": {"asked": True, "chunk": pace},
-        f"asked, chunk {pace:.2g} s, budget 0.2 s": {"asked": True, **slow},
+        "spread 64": {"spread": 64},
+        "1 unit let in for a thread": {"per_thread": 1.0},
+        "1.25 units let in": {"per_thread": 1.25},
+        "2 units let in": {"per_thread": 2.0},
+        "asked": {"asked": True},
     }
 
 
@@ -156,11 +166,11 @@ def constants(quick: bool) -> Iterator[Row]:
     flat = Program((10_000_000,), 0.001, scatter=0.3, uneven=0.15)
     nested = Program((100, 100, 100), 0.01, scatter=0.3, uneven=0.15)
     wide = replace(flat, fans=(300_000_000,))
-    names = list(variants(1000))
-    cases = [(1000, flat, names), (1000, nested, names), (10_000, wide, list(variants(10_000))[3:])]
-    for threads, program, tried in [(1000, flat, [names[0], *names[2:]])] if quick else cases:
+    # With a chunk of 50 ms the last is a million units.
+    cases = [(1000, flat, []), (1000, nested, []), (10_000, wide, ["chunk 0.05 s, budget 0.02 s"])]
+    for threads, program, left_out in cases[:1] if quick else cases:
         base = Setup(threads, costs=LISTS_FREE)
-        for name in tried:
+        for name in [one for one in variants(threads) if one not in left_out]:
             row = told(program, base, Simulation(program, replace(base, **variants(threads)[name])).run())
             kept = ("ideal s", "takes s", "threads busy", "loop busy", "units", "filled at s", "tail s", "longest turn s")
             what = f"{'nested' if len(program.fans) > 1 else 'flat'}, {program.seconds:g} s"
@@ -357,6 +367,7 @@ def main() -> None:
     report.add("Simulated and measured", checks(given.quick))
     report.add("Programs", programs(given.quick))
     report.add("Threads and the time of a node", sweep(given.quick))
+    report.add("Short programs", short(given.quick))
     report.add("Other constants", constants(given.quick))
     report.add("The ledger alone, measured", ledger_alone(given.quick))
     report.add("The ledger's memory, measured", memory(given.quick))
