@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import selectors
+import weakref
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 from daskflow import abandon, context, coroutines, shipping
@@ -119,10 +121,17 @@ class _Builder(Builder):
 
     def __init__(self, body: EagerBody) -> None:
         super().__init__(body.entity.name)
-        self._body = body
+        # Not strongly, so that a body that is over goes at once, and its frame with it.
+        self._known_body = weakref.ref(body)
         self._times: dict[str, int] = {}
         self.pending: list[Node] = []
         self.by_slot: dict[int, Node] = {}
+
+    @property
+    def _body(self) -> EagerBody:
+        body = self._known_body()
+        assert body is not None
+        return body
 
     def describe_slot(self, slot: int) -> str:
         node = self.by_slot.get(slot)
@@ -227,6 +236,8 @@ class EagerBody:
     @unseen
     def future(self, slot: int) -> Generator[Any, None, Any]:
         """Wait for the value of a call."""
+        if self._loop.is_closed():
+            raise PromiseError(f"a call in {self.entity.name} is awaited when that is over; await it there, and pass on its value")
         future = self._futures.get(slot)
         if future is None:
             future = self._futures[slot] = self._loop.create_future()
@@ -275,7 +286,7 @@ class EagerBody:
     def _run(self) -> None:
         if self._task is None:
             self._task = self._loop.create_task(self.entity.fn(**self.frame.inputs))
-            self._task.add_done_callback(lambda _: self._loop.stop())
+            self._task.add_done_callback(partial(_stop, self._loop))
         if self._task.done():
             return
         if coroutines.has_loop():
@@ -314,6 +325,14 @@ class EagerBody:
             with suppress(BaseException):
                 task.get_coro().close()
         self._loop.close()
+        # What still waits for a call knows the body: all that was executing would stay with it until the garbage collector comes by.
+        del self.frame, self._cancelled
+        self._futures.clear()
+        self._task = None
+
+
+def _stop(loop: asyncio.AbstractEventLoop, _: object) -> None:
+    loop.stop()
 
 
 def _raisable(error: BaseException) -> BaseException:

@@ -22,7 +22,7 @@ from daskflow.eagerframe import EagerFrame, drop
 from daskflow.eagersteps import STUCK, EagerSteps
 from daskflow.entity import BRANCH, DYNAMIC, EAGER, GATE, LAUNCH_PLAN, MAP, TASK, Entity
 from daskflow.failingsteps import FailingSteps, Fall
-from daskflow.frames import MISSING, Frame, GraphFrame, MapFrame
+from daskflow.frames import DROPPED, MISSING, Frame, GraphFrame, MapFrame, drops_values
 from daskflow.graph import resolve
 from daskflow.keepingsteps import KeepingSteps
 from daskflow.launchplan import enter_static
@@ -55,6 +55,8 @@ class Execution(Whereabouts, CachingSteps, FailingSteps, KeepingSteps, TermSteps
     ----------
     lock
         Held except while a user's function runs: who can take it sees frames in a consistent state.
+    drops : bool
+        Whether values that are needed no more are let go of before the body is over.
     cancelled : BaseException or None
         Set by others, to stop before the next node.
     check
@@ -96,7 +98,7 @@ class Execution(Whereabouts, CachingSteps, FailingSteps, KeepingSteps, TermSteps
         self.frame: Frame | None = frame
         self.current: tuple[Frame, int] = (frame, -1)
         self.lock = threading.Lock() if spill is not None else None
-        self.wants_spill = False
+        self.wants_spill, self.drops = False, True
         self.cancelled: BaseException | None = None
         self.check: Callable[[Execution], bool] | None = None
         self.journal: Journal | None = None
@@ -206,22 +208,23 @@ class Execution(Whereabouts, CachingSteps, FailingSteps, KeepingSteps, TermSteps
     def _nodes(self, frame: GraphFrame) -> Any:
         """Execute the frame's nodes; return what stopped that, or ``None`` where none is left."""
         values, body, recovers = frame.values, frame.entity, self.keeper is not None and self.keeper.recovers
-        catches = body is not None and body.keep_going
+        catches, drops, gone = body is not None and body.keep_going, self.drops and drops_values(frame), DROPPED
         self._start(frame)
         while frame.cursor < len(frame.todo):
             if self.check is not None and self.check(self):
                 return STUCK
             node = frame.todo[frame.cursor]
             frame.cursor += 1
+            if drops and node.drops and not frame.waiting:
+                for slot in node.drops:
+                    values[slot] = gone
             if (frame.outstanding or catches) and passed_over(frame, node):
                 continue
             self.current = (frame, node.slot)
             if self.cancels:
                 self._refuse(frame, node.slot)
-            entity, cache = node.entity, node.cache
-            inputs = node.inputs(values)
-            if self.mocks is not None:
-                entity, cache = self.mocks.before(self, frame, node.slot, entity, cache)
+            inputs, called, mocks = node.inputs(values), (node.entity, node.cache), self.mocks
+            entity, cache = called if mocks is None else mocks.before(self, frame, node.slot, *called)
             key = self._known(frame, node.slot, entity, cache, inputs, node.hashes) if recovers or cache is not None else None
             if key is DONE:
                 continue

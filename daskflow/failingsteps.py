@@ -77,16 +77,23 @@ class FailingSteps:
                 return self._loop()
             except BaseException as first:
                 leave()
-                raised = self._instead(first)
-                self._forget_others(raised)
-                self.note(raised)
-                if self.mocks is not None:
-                    self.mocks.failed(self, raised)
-                error = self._caught(raised)
-                if error is first:
-                    raise
-                if error is not None:
-                    raise error from None
+                error = self._left(self._instead(first))
+                try:
+                    if error is first:
+                        raise
+                    if error is not None:
+                        raise error from None
+                finally:
+                    # Its traceback has this frame, so that all that was executing would stay until the garbage collector comes by.
+                    del error
+
+    def _left(self, raised: BaseException) -> BaseException | None:
+        """Have an error noted, and taken where that is possible; return what is left to be raised."""
+        self._forget_others(raised)
+        self.note(raised)
+        if self.mocks is not None:
+            self.mocks.failed(self, raised)
+        return self._caught(raised)
 
     def note(self, error: BaseException) -> None:
         """Note where an error comes from, unless it is on its way already, or none."""

@@ -60,6 +60,21 @@ class Missing:
 MISSING = Missing()
 
 
+class Dropped:
+    """The only value of its class stands for one that was there and is needed no more."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "DROPPED"
+
+    def __reduce__(self) -> str:
+        return "DROPPED"
+
+
+DROPPED = Dropped()
+
+
 def known(value: Any) -> bool:
     """Tell whether a slot holds its value."""
     return type(value) is not External and value is not MISSING

@@ -15,14 +15,14 @@ from typing import Any
 from daskflow.caching import CacheOptions
 from daskflow.entity import Entity
 from daskflow.failed import Failed
-from daskflow.frame import MISSING, Away, External, Frame, Mark, Missing, Part, Root, known
+from daskflow.frame import DROPPED, MISSING, Away, External, Frame, Mark, Missing, Part, Root, known
 from daskflow.graph import Graph, Node
 from daskflow.levels import Level
 from daskflow.outcome import where_of
 from daskflow.scope import Scope
 from daskflow.taskoptions import TaskOptions
 
-__all__ = ["MISSING", "Away", "External", "Frame", "GraphFrame", "MapFrame", "Mark", "Missing", "Part", "Root", "known"]
+__all__ = ["DROPPED", "MISSING", "Away", "External", "Frame", "GraphFrame", "MapFrame", "Mark", "Missing", "Part", "Root", "known"]
 
 
 class GraphFrame(Frame):
@@ -176,6 +176,12 @@ class GraphFrame(Frame):
         assert isinstance(self.graph, Part)
         rest = (self.exports, self.scope, tuple(self.outstanding), self.key, self.failing, self.mark)
         return _graph_frame, (self.graph, self.values, self.entity, self.slot, tuple(self.todo[self.cursor :]), *rest)
+
+
+def drops_values(frame: GraphFrame) -> bool:
+    """Tell whether values of a frame go when no node needs them any more; not while one that was passed over waits for others."""
+    # A part may have its nodes in another order, and what is told of a failure, or to whoever handles one, may be any of them.
+    return frame.exports is None and (frame.entity is None or not (frame.entity.keep_going or frame.entity.handler is not None))
 
 
 class MapFrame(Frame):

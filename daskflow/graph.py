@@ -57,9 +57,11 @@ class Node:
         How its attempts run, where an override says otherwise than the entity; of a map those of its items.
     fresh : tuple of str
         The constants of which each execution gets a copy, since it may change them.
+    drops : tuple of int
+        The slots whose values nobody needs any more when this begins, where the nodes before it are done.
     """
 
-    __slots__ = ("after", "cache", "constants", "deps", "entity", "fresh", "hashes", "name", "nested", "options", "slot", "whole")
+    __slots__ = ("after", "cache", "constants", "deps", "drops", "entity", "fresh", "hashes", "name", "nested", "options", "slot", "whole")
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class Node:
         self.after: tuple[int, ...] = ()
         self.options: TaskOptions | None = None
         self.fresh: tuple[str, ...] = ()
+        self.drops: tuple[int, ...] = ()
         if not whole and not nested:
             self.deps: tuple[int, ...] = ()
         elif len(whole) == 1 and not nested:
@@ -175,6 +178,7 @@ class Graph:
         self.nodes = nodes
         self.output = output
         self.output_slots = tuple(sorted(set(slots_of(output))))
+        _note_drops(nodes, n_inputs, self.output_slots)
         self.handler: Node | None = None
         #: Whether the nodes are in the order of their calls, by which they are numbered in addresses.
         self.in_order = True
@@ -211,6 +215,21 @@ class Graph:
                 if node.entity.kind == kind:
                     counts[node.entity] = counts.get(node.entity, 0) + 1
         return self._calls[kind]
+
+
+def _note_drops(nodes: list[Node], n_inputs: int, kept: tuple[int, ...]) -> None:
+    """Note with each node which values the one before it was the last to need; the body's inputs whoever called it has anyway."""
+    needed = set(kept)
+    after: Node | None = None
+    for node in reversed(nodes):
+        if after is not None:
+            last = () if node.slot in needed else (node.slot,)
+            for slot in node.deps:
+                if slot >= n_inputs and slot not in needed:
+                    last = (*last, slot)
+            after.drops = last
+        needed.update(node.deps)
+        after = node
 
 
 def numbered(names: list[str]) -> list[str]:

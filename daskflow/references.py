@@ -344,7 +344,7 @@ def computed(frames: Sequence[Frame], place: Place, mocks: Any = None, ceased: I
 
     if found is None:
         execution = Execution(frames[-1])
-        execution.check, execution.mocks = look, mocks
+        execution.check, execution.mocks, execution.drops = look, mocks, False
         execution.leave = partial(on_terms, "")
         for one in ceased:
             execution.cancel(one)

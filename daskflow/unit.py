@@ -189,6 +189,8 @@ def run_unit(payload: Payload, *results: Result) -> Result | None:
         link.send({"op": "daskflow-fail", "key": payload.key, "failure": list(Failure.of(error)), **unit.last_words()})
         return None
     finally:
+        # Each knows the other: what users made would stay until the garbage collector comes by.
+        unit.execution = unit.journal.logs = None
         if unit.keeper is not None:
             unit.keeper.close()
 

@@ -50,15 +50,23 @@ class Watchdog:
             self._active.discard(unit)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                if not self._active and not self._changed.wait_for(lambda: self._active, _LINGER):
-                    self._thread = None
-                    return
-                units = list(self._active)
-            for unit in units:
-                self._look(unit)
+        while self._has_units():
+            self._look_at_all()
             time.sleep(_TICK)
+
+    def _has_units(self) -> bool:
+        with self._changed:
+            if self._active or self._changed.wait_for(lambda: self._active, _LINGER):
+                return True
+            self._thread = None
+            return False
+
+    def _look_at_all(self) -> None:
+        # In a frame of its own: while the thread waits for the next unit, it must not keep the last one with all that is in it.
+        with self._changed:
+            units = list(self._active)
+        for unit in units:
+            self._look(unit)
 
     def _look(self, unit: Watched) -> None:
         try:
