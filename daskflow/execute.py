@@ -68,7 +68,7 @@ class Execution(Whereabouts, CachingSteps, FailingSteps, KeepingSteps, TermSteps
     cache : NodeCache or None
         Where results of cached nodes are looked up and stored.
     keeper : Keeper or None
-        What keeps outputs for another run, and has those of an earlier one.
+        Keeps outputs for another run, and has those of an earlier one.
     terms : Terms
         On which the node was let in that the lowest frame holds.
     declared : collection of str
@@ -285,7 +285,7 @@ class Execution(Whereabouts, CachingSteps, FailingSteps, KeepingSteps, TermSteps
 
     def _task(self, frame: Frame, slot: int, entity: Any, inputs: dict[str, Any], key: str | None, options: Any) -> None:
         if options.plain:
-            value = self._user(entity.body, inputs)
+            value = entity.body(**inputs) if self.lock is None and not self.only_cached else self._user(entity.body, inputs)
             if context.state.task is not None:
                 leave()
         else:
@@ -305,12 +305,12 @@ class Execution(Whereabouts, CachingSteps, FailingSteps, KeepingSteps, TermSteps
                 self._keep(self.keeper, frame, slot, entity, inputs, value, now - self._since)
                 now = perf_counter()
             self._since = now
-        self._pause()
+        if self.wants_spill or self._fallen or self.cancelled is not None:
+            self._pause()
 
     def _known(self, frame: Frame, slot: int, entity: Any, cache: CacheOptions | None, inputs: dict[str, Any], hashes: Any) -> str | None:
         """Take a node's result from an earlier run, or the cache: :data:`DONE` where it was there, else the cache's key, if any."""
-        keeper = self.keeper
-        if keeper is not None and keeper.recovers and self._taken_over(keeper, frame, slot, entity, inputs):
+        if self.keeper is not None and self.keeper.recovers and self._taken_over(self.keeper, frame, slot, entity, inputs):
             return DONE
         return None if cache is None else self._look_up(frame, slot, entity, cache, inputs, hashes)
 

@@ -217,19 +217,32 @@ class Graph:
         return self._calls[kind]
 
 
+#: What may as well stay as long as the body: letting go of it would take longer than a tenth of executing a node.
+_SMALL = (int, float, bool, complex, type(None))
+
+
 def _note_drops(nodes: list[Node], n_inputs: int, kept: tuple[int, ...]) -> None:
-    """Note with each node which values the one before it was the last to need; the body's inputs whoever called it has anyway."""
+    """Note with each node which values the one before it was the last to need, where they may be large.
+
+    The body's inputs whoever called it has anyway.
+    """
     needed = set(kept)
     after: Node | None = None
+    gone: tuple[int, ...]
     for node in reversed(nodes):
+        deps, gone = node.deps, ()
+        if node.slot not in needed or not needed.issuperset(deps):
+            gone = tuple(
+                slot for slot in (node.slot, *deps) if slot >= n_inputs and slot not in needed and _is_large(nodes[slot - n_inputs])
+            )
         if after is not None:
-            last = () if node.slot in needed else (node.slot,)
-            for slot in node.deps:
-                if slot >= n_inputs and slot not in needed:
-                    last = (*last, slot)
-            after.drops = last
-        needed.update(node.deps)
+            after.drops = gone
+        needed.update(deps)
         after = node
+
+
+def _is_large(node: Node) -> bool:
+    return node.entity.interface.outputs.annotation not in _SMALL
 
 
 def numbered(names: list[str]) -> list[str]:

@@ -165,7 +165,7 @@ def test_each_value_is_dropped_after_its_last_use(uses: list[set[int]], output: 
     count = n_inputs + len(uses)
     nodes = []
     for index, wanted in enumerate(uses):
-        node = Node(n_inputs + index, look, {})
+        node = Node(n_inputs + index, make, {})
         node.wait_for(slot for slot in wanted if slot < node.slot)
         nodes.append(node)
     graph = Graph(n_inputs, nodes, [])
