@@ -306,7 +306,7 @@ class Coordinator:
         """Fit what may run to the workers that there are."""
         if gone is not None:
             self.announcer.remove(gone)
-        self.tasks.resources()
+        self.tasks.recount()
         self._fit()
         self.flush_soon()
 

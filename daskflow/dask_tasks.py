@@ -58,9 +58,13 @@ class DaskTasks:
             self._room[asked] = sum(_room(worker, asked) for worker in self.scheduler.workers.values())
         return self._room[asked]
 
-    def resources(self) -> list[str]:
-        """Return what workers have, which is counted anew from now on."""
+    def recount(self) -> None:
+        """Count anew, from now on, how much of their resources the workers have."""
         self._room.clear()
+
+    def resources(self) -> list[str]:
+        """Return the resources that workers have, for a run that begins: by then they may have been given others."""
+        self.recount()
         return list(self.scheduler.resources)
 
     @property
